@@ -1,0 +1,29 @@
+// Pointwise functions; the formulas and numbers are those of `src/ops/math.rs` and `Act`.
+
+// tanh built from exp: the builtin overflows to NaN on some drivers, and its precision is not specified tightly.
+fn tanh_(x: vec4f) -> vec4f {
+    let s = x * x;
+    let near = x * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 - s * (17.0 / 315.0))));
+    let far = sign(x) * (1.0 - 2.0 / (exp(2.0 * min(abs(x), vec4f(40.0))) + 1.0));
+    return select(far, near, abs(x) < vec4f(0.1));
+}
+
+// Abramowitz and Stegun 7.1.26.
+fn erf(x: vec4f) -> vec4f {
+    let a = abs(x);
+    let t = 1.0 / (1.0 + 0.3275911 * a);
+    let p = t * (0.2548296 + t * (-0.28449674 + t * (1.4214137 + t * (-1.453152 + t * 1.0614054))));
+    return sign(x) * (1.0 - p * exp(-a * a));
+}
+
+fn activate(act: u32, x: vec4f) -> vec4f {
+    switch act {
+        case 1u: { return max(x, vec4f(0.0)); }
+        case 2u: { return 0.5 * x * (1.0 + erf(x * 0.70710678)); }
+        case 3u: { return 0.5 * x * (1.0 + tanh_(0.7978846 * (x + 0.044715 * x * x * x))); }
+        // The exponent is clamped so that no driver turns inf / inf into NaN.
+        case 4u: { return x / (1.0 + exp(min(-x, vec4f(80.0)))); }
+        case 5u: { return select(exp(min(x, vec4f(0.0))), x + 1.0, x > vec4f(0.0)); }
+        default: { return x; }
+    }
+}

@@ -1,0 +1,56 @@
+// Geometry of the implicit GEMM: rows are output pixels, columns output channels, the reduced axis is (kernel position, channel).
+struct Params {
+    rows: u32,
+    panels: u32, // columns / 8
+    in_h: u32,
+    in_w: u32,
+    in_channels4: u32,
+    read_channels4: u32,
+    out_h: u32,
+    out_w: u32,
+    out_channels4: u32,
+    first_channel4: u32, // where these columns start in the output
+    kernel_h: u32,
+    kernel_w: u32,
+    stride: u32,
+    padding: u32,
+}
+
+// x: (B, H, W, C)
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+// w: (N / 8, taps * C, 8)
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+// vectors: (2, N): bias, scale
+@group(0) @binding(2) var<storage, read> vectors: array<vec4f>;
+// residual, gate: like y
+@group(0) @binding(3) var<storage, read> residual: array<vec4f>;
+@group(0) @binding(4) var<storage, read> gate: array<vec4f>;
+// y: (B, H', W', N)
+@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(6) var<uniform> params: Params;
+
+const OUTSIDE = 0xffffffffu;
+
+// Index of channel 0 of the input pixel under output pixel `row` at a kernel position, or OUTSIDE.
+fn pixel_base(row: u32, ky: u32, kx: u32) -> u32 {
+    let ox = row % params.out_w;
+    let oy = row / params.out_w % params.out_h;
+    let image = row / (params.out_w * params.out_h);
+    // Unsigned: a position above or left of the image wraps to a huge number and fails the comparison too.
+    let iy = oy * params.stride + ky - params.padding;
+    let ix = ox * params.stride + kx - params.padding;
+    let inside = row < params.rows && iy < params.in_h && ix < params.in_w;
+    return select(OUTSIDE, ((image * params.in_h + iy) * params.in_w + ix) * params.in_channels4, inside);
+}
+
+#import shared/epilogue
+
+// Stores four neighbouring columns of a row, of which the first is 4 * column4 of this slice of the columns.
+fn store(row: u32, column4: u32, acc: vec4f) {
+    // Columns are packed in eights, but the output is padded to fours only.
+    let channel4 = params.first_channel4 + column4;
+    if (row < params.rows && column4 < params.panels * 2u && channel4 < params.out_channels4) {
+        let at = row * params.out_channels4 + channel4;
+        y[at] = epilogue(acc, column4, params.panels * 2u, at);
+    }
+}

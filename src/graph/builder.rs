@@ -1,0 +1,169 @@
+//! What models build graphs with: layers by their checkpoint paths.
+
+use crate::{
+    error::Result,
+    graph::{Graph, Layout, Value},
+    ops::{
+        Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, Op, Reshape, Scale, WeightLayout,
+        WindowPartition, WindowReverse,
+    },
+    tensor::{Shape, Tensor},
+    weights::Weights,
+};
+
+/// Adds layers to a graph. Every method reads the layer's tensors from the given view of the checkpoint and names the node after it.
+#[derive(Debug)]
+pub struct Builder {
+    graph: Graph,
+}
+
+impl Builder {
+    /// A builder for images `(B, H, W, 3)`.
+    pub fn new(input: impl Into<Shape>) -> Self {
+        Self { graph: Graph::new(input) }
+    }
+
+    /// The finished graph.
+    pub fn finish(self) -> Graph {
+        self.graph
+    }
+
+    /// The image batch.
+    pub fn input(&self) -> Value {
+        self.graph.input()
+    }
+
+    /// Shape of a value.
+    pub fn shape(&self, value: Value) -> &Shape {
+        self.graph.node(value).shape()
+    }
+
+    /// `(B, H, W, C)` of an image-shaped value; extents of other ranks count as 1.
+    pub fn image_dims(&self, value: Value) -> [usize; 4] {
+        let dims = self.shape(value).dims();
+        [0, 1, 2, 3].map(|i| dims.get(i).copied().unwrap_or(1))
+    }
+
+    /// A constant that is not a checkpoint tensor as it stands; `name` must tell what it is.
+    pub fn constant(&mut self, name: impl Into<String>, tensor: Tensor) -> Value {
+        self.graph.constant(name, tensor)
+    }
+
+    /// The checkpoint tensor `key` of `w`.
+    ///
+    /// # Errors
+    /// Those of [`Weights::get`].
+    pub fn weight(&mut self, w: &Weights, key: &str, shape: &[usize]) -> Result<Value> {
+        let tensor = w.get(key, shape)?;
+        Ok(self.graph.constant(w.path(key), tensor))
+    }
+
+    /// Any operator.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] when the shapes do not fit, as for every method below.
+    pub fn op(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: Vec<Value>) -> Result<Value> {
+        self.graph.op(name, op, inputs)
+    }
+
+    /// Names a value as a result.
+    pub fn output(&mut self, name: impl Into<String>, value: Value, layout: Layout) {
+        self.graph.output(name, value, layout);
+    }
+
+    /// `nn.Linear` to `n` channels over the first `k` channels of x: keys `weight` `[n, k]` and, where there is one, `bias` `[n]`.
+    pub fn linear(&mut self, w: &Weights, x: Value, k: usize, n: usize, bias: bool) -> Result<Value> {
+        let mut inputs = vec![x, self.weight(w, "weight", &[n, k])?];
+        if bias {
+            inputs.push(self.weight(w, "bias", &[n])?);
+        }
+        self.op(module(w), Linear { epilogue: Epilogue::biased(bias) }, inputs)
+    }
+
+    /// `nn.Conv2d` with a square kernel, same-padded for odd ones: keys `weight` `[n, c, k, k]` and, where there is one, `bias`.
+    pub fn conv2d(&mut self, w: &Weights, x: Value, n: usize, kernel: usize, stride: usize, bias: bool) -> Result<Value> {
+        let c = self.shape(x).last();
+        let mut inputs = vec![x, self.weight(w, "weight", &[n, c, kernel, kernel])?];
+        if bias {
+            inputs.push(self.weight(w, "bias", &[n])?);
+        }
+        let epilogue = Epilogue::biased(bias);
+        self.op(module(w), Conv2d { stride, padding: kernel / 2, layout: WeightLayout::Oihw, epilogue }, inputs)
+    }
+
+    /// Depthwise 3x3 `nn.Conv2d` with bias over `(B, H, W, C)`.
+    pub fn depthwise3(&mut self, w: &Weights, x: Value, stride: usize) -> Result<Value> {
+        let c = self.shape(x).last();
+        let inputs = vec![x, self.weight(w, "weight", &[c, 1, 3, 3])?, self.weight(w, "bias", &[c])?];
+        self.op(module(w), DepthwiseConv2d { stride, padding: [1, 1], epilogue: Epilogue::biased(true) }, inputs)
+    }
+
+    /// `nn.LayerNorm` over channels.
+    pub fn layer_norm(&mut self, w: &Weights, x: Value, eps: f32) -> Result<Value> {
+        let c = self.shape(x).last();
+        let inputs = vec![x, self.weight(w, "weight", &[c])?, self.weight(w, "bias", &[c])?];
+        self.op(module(w), LayerNorm { eps }, inputs)
+    }
+
+    /// `nn.BatchNorm2d` with its running statistics.
+    pub fn batch_norm(&mut self, w: &Weights, x: Value, eps: f32) -> Result<Value> {
+        let c = self.shape(x).last();
+        let mut inputs = vec![x];
+        for key in ["weight", "bias", "running_mean", "running_var"] {
+            inputs.push(self.weight(w, key, &[c])?);
+        }
+        self.op(module(w), BatchNorm { eps }, inputs)
+    }
+
+    /// A non-linearity.
+    pub fn activation(&mut self, name: impl Into<String>, x: Value, act: Act) -> Result<Value> {
+        self.op(name, Activation(act), vec![x])
+    }
+
+    /// `x + branch`, the branch scaled by the vector under `gamma` where the model has layer scale.
+    pub fn residual(&mut self, name: &str, x: Value, branch: Value, gamma: Option<(&Weights, &str)>) -> Result<Value> {
+        let branch = match gamma {
+            Some((w, key)) => {
+                let c = self.shape(branch).last();
+                let gamma = self.weight(w, key, &[c])?;
+                self.op(w.path(key), Scale, vec![branch, gamma])?
+            }
+            None => branch,
+        };
+        self.op(name, Add, vec![x, branch])
+    }
+
+    /// The same bytes under another shape; nothing where it is that shape already.
+    pub fn reshape(&mut self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
+        let shape = shape.into();
+        if *self.shape(x) == shape {
+            return Ok(x);
+        }
+        let name = self.graph.node(x).name.clone();
+        self.op(name, Reshape(shape), vec![x])
+    }
+
+    /// `(B, H, W, C)` as windows `(B * n, size^2, C)`, zero-padded; a mere reshape where the image is one window.
+    pub fn window_partition(&mut self, name: &str, x: Value, size: usize) -> Result<Value> {
+        let [b, h, w, c] = self.image_dims(x);
+        if (h, w) == (size, size) {
+            return self.reshape(x, [b, h * w, c]);
+        }
+        self.op(format!("{name}.windows"), WindowPartition { size }, vec![x])
+    }
+
+    /// Back from windows to `(B, height, width, C)`.
+    pub fn window_reverse(&mut self, name: &str, x: Value, size: usize, height: usize, width: usize) -> Result<Value> {
+        if (height, width) == (size, size) {
+            let dims = self.shape(x).dims();
+            let (b, c) = (dims[0], dims[2]);
+            return self.reshape(x, [b, height, width, c]);
+        }
+        self.op(format!("{name}.image"), WindowReverse { size, height, width }, vec![x])
+    }
+}
+
+/// The path of the module that a view of the checkpoint stands for.
+fn module(w: &Weights) -> String {
+    w.path("").trim_end_matches('.').to_owned()
+}

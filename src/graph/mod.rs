@@ -1,0 +1,223 @@
+//! The computation graph: single-assignment nodes in topological order, built by models and rewritten by passes.
+
+mod builder;
+
+use std::fmt::Write as _;
+
+pub use builder::Builder;
+
+use crate::{
+    error::{Error, Result},
+    ops::Op,
+    tensor::{Shape, Tensor, TensorDesc},
+};
+
+/// A node's result: an index into [`Graph::nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value(u32);
+
+impl Value {
+    /// Position of the node in [`Graph::nodes`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a node's value comes from.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// The image batch `(B, H, W, 3)`.
+    Input,
+    /// A checkpoint tensor or one derived from it.
+    Constant(Tensor),
+    /// An operator on earlier values.
+    Op(Op, Vec<Value>),
+}
+
+/// One value of the graph.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Checkpoint path of the module or tensor; unique among constants.
+    pub name: String,
+    /// How the value is made.
+    pub kind: Kind,
+    /// Type and shape.
+    pub desc: TensorDesc,
+}
+
+impl Node {
+    /// Inputs of an operator; empty for the others.
+    pub fn inputs(&self) -> &[Value] {
+        match &self.kind {
+            Kind::Op(_, inputs) => inputs,
+            Kind::Input | Kind::Constant(_) => &[],
+        }
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.desc.shape
+    }
+}
+
+/// How an output is handed out. Inside the graph everything is channels-last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// As computed: `(B, C)`, `(B, L, C)` or `(B, k, 2)`.
+    Plain,
+    /// `(B, H, W, C)` becomes `(B, C, H, W)`, as PyTorch returns feature maps.
+    Nchw,
+}
+
+/// A named result.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Name, such as `logits` or `stage2`.
+    pub name: String,
+    /// The value.
+    pub value: Value,
+    /// How it is handed out.
+    pub layout: Layout,
+}
+
+/// A model for one batch size and input size.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    input: Value,
+    outputs: Vec<Output>,
+}
+
+impl Graph {
+    /// A graph with nothing but its input: images of this shape, `(B, H, W, 3)`.
+    pub fn new(input: impl Into<Shape>) -> Self {
+        let node = Node { name: "input".into(), kind: Kind::Input, desc: TensorDesc::f32(input) };
+        Self { nodes: vec![node], input: Value(0), outputs: Vec::new() }
+    }
+
+    /// All nodes; inputs of a node always come before it.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node of a value.
+    pub fn node(&self, value: Value) -> &Node {
+        &self.nodes[value.index()]
+    }
+
+    /// The image batch.
+    pub fn input(&self) -> Value {
+        self.input
+    }
+
+    /// The results.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// Values with their nodes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Value, &Node)> {
+        self.nodes.iter().enumerate().map(|(i, node)| (Value(i as u32), node))
+    }
+
+    /// Adds a constant.
+    pub fn constant(&mut self, name: impl Into<String>, tensor: Tensor) -> Value {
+        let desc = tensor.desc().clone();
+        self.push(Node { name: name.into(), kind: Kind::Constant(tensor), desc })
+    }
+
+    /// Adds an operator on existing values.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the shapes do not fit.
+    pub fn op(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: Vec<Value>) -> Result<Value> {
+        let (name, op) = (name.into(), op.into());
+        let shapes: Vec<&Shape> = inputs.iter().map(|v| self.node(*v).shape()).collect();
+        let inferred = op.infer(&shapes).and_then(|shape| match shape.checked_len() {
+            // Device indices are u32 over elements.
+            Some(len) if len < u32::MAX as usize => Ok(shape),
+            _ => Err(format!("the output {shape} has too many elements")),
+        });
+        match inferred {
+            Ok(shape) => Ok(self.push(Node { name, kind: Kind::Op(op, inputs), desc: TensorDesc::f32(shape) })),
+            Err(reason) => Err(Error::Shape { op: op.name(), node: name, reason }),
+        }
+    }
+
+    /// Names a value as a result.
+    pub fn output(&mut self, name: impl Into<String>, value: Value, layout: Layout) {
+        self.outputs.push(Output { name: name.into(), value, layout });
+    }
+
+    /// The same graph with other results.
+    #[must_use]
+    pub fn with_outputs(mut self, outputs: Vec<Output>) -> Self {
+        self.outputs = outputs;
+        self
+    }
+
+    /// The same graph with only the named results, in this order.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when a name is not a result; the message lists those that are.
+    pub fn select(self, names: &[&str]) -> Result<Self> {
+        let mut selected = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(output) = self.outputs.iter().find(|o| o.name == *name) else {
+                let known: Vec<&str> = self.outputs.iter().map(|o| o.name.as_str()).collect();
+                return Err(Error::InvalidArgument(format!("there is no output `{name}`; there are: {}", known.join(", "))));
+            };
+            selected.push(output.clone());
+        }
+        Ok(self.with_outputs(selected))
+    }
+
+    /// How often each value is read, by operators and as a result.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.nodes.len()];
+        for value in self.nodes.iter().flat_map(Node::inputs).chain(self.outputs.iter().map(|o| &o.value)) {
+            uses[value.index()] += 1;
+        }
+        uses
+    }
+
+    /// Multiply-adds of one run.
+    pub fn macs(&self) -> u64 {
+        self.nodes
+            .iter()
+            .map(|node| match &node.kind {
+                Kind::Op(op, inputs) => {
+                    let shapes: Vec<&Shape> = inputs.iter().map(|v| self.node(*v).shape()).collect();
+                    op.macs(&shapes, node.shape())
+                }
+                Kind::Input | Kind::Constant(_) => 0,
+            })
+            .sum()
+    }
+
+    /// A line an operator: for debugging and for reading what a pass did.
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        for (value, node) in self.iter() {
+            let Kind::Op(op, inputs) = &node.kind else { continue };
+            let inputs: Vec<String> = inputs
+                .iter()
+                .map(|v| match &self.node(*v).kind {
+                    Kind::Op(..) => format!("%{}", v.index()),
+                    Kind::Input | Kind::Constant(_) => self.node(*v).name.clone(),
+                })
+                .collect();
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "%{} = {:?}({}) : {}  # {}", value.index(), op, inputs.join(", "), node.desc, node.name);
+        }
+        for output in &self.outputs {
+            let _ = writeln!(text, "{} = %{}", output.name, output.value.index());
+        }
+        text
+    }
+
+    fn push(&mut self, node: Node) -> Value {
+        self.nodes.push(node);
+        Value((self.nodes.len() - 1) as u32)
+    }
+}

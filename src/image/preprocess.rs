@@ -1,0 +1,146 @@
+//! The evaluation transform of timm, bit for bit: resize (bicubic with antialiasing, on 8-bit values, as Pillow does it),
+//! centre crop or pad, scale to 0..1, normalise.
+
+use super::{
+    CropMode, ResizePlan, RgbImage, plan,
+    resize::{Axis, resize},
+    rows::for_each_row,
+};
+use crate::{
+    error::{Error, Result},
+    tensor::Tensor,
+};
+
+/// Mean of ImageNet's channels (R, G, B) on the scale 0..1.
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Standard deviation of ImageNet's channels (R, G, B) on the scale 0..1.
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+/// Longest side of a target in pixels.
+pub const MAX_TARGET: usize = 8192;
+
+/// How images become input tensors. The fields are those of a checkpoint's `config.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocess {
+    /// Height and width of the model's input in pixels, each 1 to [`MAX_TARGET`].
+    pub size: [usize; 2],
+    /// Share of the resized image that the target covers: the image is resized to `size / crop_pct`. Above 0, at most 1.
+    pub crop_pct: f64,
+    /// What happens to images of another aspect ratio.
+    pub crop_mode: CropMode,
+    /// Subtracted from each channel (R, G, B) after scaling to 0..1.
+    pub mean: [f32; 3],
+    /// Divides each channel (R, G, B) after that.
+    pub std: [f32; 3],
+}
+
+impl Preprocess {
+    /// ImageNet's mean and deviation, the whole image (`crop_pct` 1) cropped at the centre to `size` = `[h, w]` pixels.
+    pub fn imagenet(size: [usize; 2]) -> Self {
+        Self { size, crop_pct: 1.0, crop_mode: CropMode::Center, mean: IMAGENET_MEAN, std: IMAGENET_STD }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first field whose value cannot be used.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |reason: String| Err(Error::config("preprocessing", reason));
+        if self.size.iter().any(|n| !(1..=MAX_TARGET).contains(n)) {
+            return fail(format!("size {:?}: height and width must be 1 to {MAX_TARGET}", self.size));
+        }
+        if !(self.crop_pct > 0.0 && self.crop_pct <= 1.0) {
+            return fail(format!("crop_pct {}: must be above 0 and at most 1", self.crop_pct));
+        }
+        if self.mean.iter().any(|m| !m.is_finite()) {
+            return fail(format!("mean {:?}: must be finite", self.mean));
+        }
+        if self.std.iter().any(|s| !(s.is_finite() && *s > 0.0)) {
+            return fail(format!("std {:?}: must be finite and above 0", self.std));
+        }
+        Ok(())
+    }
+
+    /// What is done to an image of `width` x `height` pixels.
+    ///
+    /// # Errors
+    /// [`Error::Config`] as [`Preprocess::validate`]; [`Error::InvalidArgument`] when a side is 0, or so much longer than the
+    /// other that its resized length passes 2^31.
+    pub fn plan(&self, width: u32, height: u32) -> Result<ResizePlan> {
+        self.validate()?;
+        if width == 0 || height == 0 {
+            return Err(Error::InvalidArgument(format!("an image of {width}x{height} pixels has nothing to resize")));
+        }
+        plan::plan([height, width], self.size, self.crop_pct, self.crop_mode)
+    }
+
+    /// The input tensor of one image: F32 `[H, W, 3]`, channels last, normalised.
+    ///
+    /// The 8-bit values before normalisation equal Pillow's, and the arithmetic after them is torchvision's in f32, so the
+    /// result equals `timm.data.create_transform(.., interpolation="bicubic")` up to float rounding.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::plan`].
+    pub fn apply(&self, image: &RgbImage) -> Result<Tensor> {
+        let plan = self.plan(image.width(), image.height())?;
+        let [rows, cols] = [0, 1].map(|axis| Window::new(plan.resized[axis], plan.crop[axis], self.size[axis]));
+        let kept = resize(
+            image,
+            &Axis::new(image.height() as usize, plan.resized[0], rows.source..rows.source + rows.len),
+            &Axis::new(image.width() as usize, plan.resized[1], cols.source..cols.source + cols.len),
+        );
+
+        let normal = self.normalised_levels();
+        let background = self.fill().map(usize::from);
+        let mut out = vec![0.0; self.size[0] * self.size[1] * 3];
+        for_each_row(&mut out, self.size[1] * 3, |y, row| {
+            for (i, value) in row.iter_mut().enumerate() {
+                *value = normal[i % 3][background[i % 3]];
+            }
+            if let Some(y) = y.checked_sub(rows.target).filter(|y| *y < rows.len) {
+                let source = &kept[y * cols.len * 3..][..cols.len * 3];
+                let inside = &mut row[cols.target * 3..][..cols.len * 3];
+                for (to, from) in inside.chunks_exact_mut(3).zip(source.chunks_exact(3)) {
+                    for c in 0..3 {
+                        to[c] = normal[c][usize::from(from[c])];
+                    }
+                }
+            }
+        });
+        Tensor::from_f32([self.size[0], self.size[1], 3], out)
+    }
+
+    /// The normalised value of each 8-bit level, per channel.
+    fn normalised_levels(&self) -> [[f32; 256]; 3] {
+        let mut levels = [[0.0; 256]; 3];
+        for (c, channel) in levels.iter_mut().enumerate() {
+            for (level, value) in channel.iter_mut().enumerate() {
+                *value = (level as f32 / 255.0 - self.mean[c]) / self.std[c];
+            }
+        }
+        levels
+    }
+
+    /// The 8-bit colour around an image that does not fill its target: the mean.
+    fn fill(&self) -> [u8; 3] {
+        self.mean.map(|m| (f64::from(m) * 255.0).round_ties_even().clamp(0.0, 255.0) as u8)
+    }
+}
+
+/// One axis of the overlap between the resized image and the target.
+#[derive(Clone, Copy)]
+struct Window {
+    /// First pixel of the resized image that is kept.
+    source: usize,
+    /// Where that pixel lies in the target.
+    target: usize,
+    /// How many are kept.
+    len: usize,
+}
+
+impl Window {
+    fn new(resized: usize, crop: isize, size: usize) -> Self {
+        let source = crop.max(0).unsigned_abs();
+        let target = crop.min(0).unsigned_abs();
+        Self { source, target, len: (resized - source).min(size - target) }
+    }
+}

@@ -1,0 +1,24 @@
+//! Mamba-family vision models (MambaVision, MILA) on any GPU through WebGPU, in browsers, and on plain CPUs.
+//!
+//! The way of the data, one module a step, each importing only what stands before it:
+//!
+//! 1. [`image`] decodes and preprocesses pictures, exactly as timm does.
+//! 2. [`weights`] reads checkpoints as their authors publish them.
+//! 3. [`models`] turn weights into a [`graph`] of [`ops`].
+//! 4. [`passes`] rewrite graphs: fold batch norms, fuse what follows a product into it.
+//! 5. [`cpu`] runs a graph on processor cores.
+
+pub mod cpu;
+pub mod error;
+pub mod graph;
+pub mod image;
+pub mod labels;
+pub mod models;
+pub mod ops;
+pub mod passes;
+mod platform;
+pub mod program;
+pub mod tensor;
+pub mod weights;
+
+pub use error::{Error, Result};

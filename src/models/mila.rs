@@ -1,0 +1,164 @@
+//! MILA, also called MLLA (Han et al., NeurIPS 2024): Mamba's macro design around linear attention with rotary embedding.
+
+use crate::{
+    error::{Error, Result},
+    graph::{Builder, Graph, Layout, Value},
+    models::{BuildOptions, finish_head},
+    ops::{Act, Add, LinearAttention, Mul, Rope, rope_tables},
+    weights::Weights,
+};
+
+const NORM_EPS: f32 = 1e-5;
+const ROPE_BASE: f32 = 10_000.0;
+
+/// Sizes of a MILA.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mila {
+    /// Channels of the first stage; they double from stage to stage. A multiple of 4.
+    pub embed_dim: usize,
+    /// Blocks of the four stages.
+    pub depths: [usize; 4],
+    /// Heads of the four stages.
+    pub num_heads: [usize; 4],
+    /// Hidden channels of an MLP over its channels.
+    pub mlp_ratio: f64,
+    /// The q, k projection has a bias (true).
+    pub qkv_bias: bool,
+    /// Classes; 0 for a backbone without a head.
+    pub num_classes: usize,
+}
+
+impl Mila {
+    fn channels(&self, stage: usize) -> usize {
+        self.embed_dim << stage
+    }
+
+    /// What contradicts itself in these sizes, if anything.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the key and the value.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |reason: String| Err(Error::config("MILA", reason));
+        if self.embed_dim == 0 || !self.embed_dim.is_multiple_of(4) || self.embed_dim > 1 << 14 {
+            return bad(format!("embed_dim {} must be a positive multiple of 4", self.embed_dim));
+        }
+        if self.depths.iter().any(|d| !(1..=1000).contains(d)) {
+            return bad(format!("depths {:?} must be in 1..=1000", self.depths));
+        }
+        for (stage, heads) in self.num_heads.into_iter().enumerate() {
+            let channels = self.channels(stage);
+            if heads == 0 || channels % (4 * heads) != 0 {
+                return bad(format!("num_heads[{stage}] = {heads} does not split {channels} channels into heads of a multiple of 4"));
+            }
+        }
+        if !(self.mlp_ratio > 0.0 && self.mlp_ratio <= 64.0) {
+            return bad(format!("mlp_ratio {} is not in (0, 64]", self.mlp_ratio));
+        }
+        Ok(())
+    }
+
+    /// The graph for images `(B, H, W, 3)`; outputs `stem`, `stage0..3` (tokens `(B, L, C)`), `pooled` and, with a head, `logits`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::Config`] where sizes do not fit each other.
+    pub fn build(&self, w: &Weights, options: &BuildOptions) -> Result<Graph> {
+        self.validate()?;
+        let mut g = Builder::new(options.input_shape());
+        let mut image = self.stem(&mut g, &w.pp("patch_embed"))?;
+        let stem = tokens(&mut g, image)?;
+        g.output("stem", stem, Layout::Plain);
+        let mut x = stem;
+        for stage in 0..4 {
+            let layer = w.pp("layers").pp(stage);
+            for i in 0..self.depths[stage] {
+                image = self.block(&mut g, &layer.pp("blocks").pp(i), image, stage)?;
+            }
+            if stage < 3 {
+                image = self.patch_merging(&mut g, &layer.pp("downsample.conv"), image, self.channels(stage + 1))?;
+            }
+            x = tokens(&mut g, image)?;
+            g.output(format!("stage{stage}"), x, Layout::Plain);
+        }
+        let x = g.layer_norm(&w.pp("norm"), x, NORM_EPS)?;
+        finish_head(&mut g, w, x, self.num_classes)?;
+        Ok(g.finish())
+    }
+
+    /// Convolution, batch norm and (not always) ReLU.
+    fn conv_norm(g: &mut Builder, w: &Weights, x: Value, conv: [usize; 3], act: bool) -> Result<Value> {
+        let [channels, kernel, stride] = conv;
+        let h = g.conv2d(&w.pp("conv"), x, channels, kernel, stride, false)?;
+        let h = g.batch_norm(&w.pp("norm"), h, NORM_EPS)?;
+        if act { g.activation(w.path("act"), h, Act::Relu) } else { Ok(h) }
+    }
+
+    /// Stride 2, a residual pair (without an activation after the sum), stride 2 to a wide layer, and down to `embed_dim`.
+    fn stem(&self, g: &mut Builder, w: &Weights) -> Result<Value> {
+        let (half, wide) = (self.embed_dim / 2, self.embed_dim * 4);
+        let x = g.input();
+        let x = Self::conv_norm(g, &w.pp("conv1"), x, [half, 3, 2], true)?;
+        let h = Self::conv_norm(g, &w.pp("conv2.0"), x, [half, 3, 1], true)?;
+        let h = Self::conv_norm(g, &w.pp("conv2.1"), h, [half, 3, 1], false)?;
+        let x = g.op(w.path("conv2.sum"), Add, vec![x, h])?;
+        let x = Self::conv_norm(g, &w.pp("conv3.0"), x, [wide, 3, 2], true)?;
+        Self::conv_norm(g, &w.pp("conv3.1"), x, [self.embed_dim, 1, 1], false)
+    }
+
+    /// One block on an image-shaped value `(B, H, W, C)`: every token-wise layer sees the same bytes as `(B, L, C)`.
+    fn block(&self, g: &mut Builder, w: &Weights, x: Value, stage: usize) -> Result<Value> {
+        let [b, height, width, c] = g.image_dims(x);
+        let hidden = (c as f64 * self.mlp_ratio) as usize;
+
+        let h = g.depthwise3(&w.pp("cpe1"), x, 1)?;
+        let x = g.op(w.path("cpe1_sum"), Add, vec![x, h])?;
+        let h = g.layer_norm(&w.pp("norm1"), x, NORM_EPS)?;
+        let gate = g.linear(&w.pp("act_proj"), h, c, c, true)?;
+        let gate = g.activation(w.path("act#0"), gate, Act::Silu)?;
+        let h = g.linear(&w.pp("in_proj"), h, c, c, true)?;
+        let h = g.depthwise3(&w.pp("dwc"), h, 1)?;
+        let v = g.activation(w.path("act#1"), h, Act::Silu)?;
+
+        let attn = w.pp("attn");
+        let qk = g.linear(&attn.pp("qk"), v, c, 2 * c, self.qkv_bias)?;
+        let qk = g.activation(attn.path("elu"), qk, Act::EluPlusOne)?;
+        let [rows, columns] = rope_tables(height, width, c, ROPE_BASE)?;
+        // Named by what they depend on: all blocks of a stage share one pair.
+        let rows = g.constant(format!("rope rows {height} x {c}"), rows);
+        let columns = g.constant(format!("rope columns {width} x {c}"), columns);
+        let (qk, v_tokens) = (g.reshape(qk, [b, height * width, 2 * c])?, tokens(g, v)?);
+        let rotated = g.op(attn.path("rope"), Rope { parts: 2 }, vec![qk, rows, columns])?;
+        let attention = LinearAttention { heads: self.num_heads[stage], fused_rope: false };
+        let h = g.op(attn.path("linear_attention"), attention, vec![qk, v_tokens, rotated])?;
+        let h = g.reshape(h, [b, height, width, c])?;
+        let lepe = g.depthwise3(&attn.pp("lepe"), v, 1)?;
+        let h = g.op(w.path("attn"), Add, vec![h, lepe])?;
+
+        let h = g.op(w.path("gated"), Mul, vec![h, gate])?;
+        let h = g.linear(&w.pp("out_proj"), h, c, c, true)?;
+        let x = g.op(w.path("attn_sum"), Add, vec![x, h])?;
+        let h = g.depthwise3(&w.pp("cpe2"), x, 1)?;
+        let x = g.op(w.path("cpe2_sum"), Add, vec![x, h])?;
+        let h = g.layer_norm(&w.pp("norm2"), x, NORM_EPS)?;
+        let h = g.linear(&w.pp("mlp.fc1"), h, c, hidden, true)?;
+        let h = g.activation(w.path("mlp.act"), h, Act::Gelu)?;
+        let h = g.linear(&w.pp("mlp.fc2"), h, hidden, c, true)?;
+        g.op(w.path("").trim_end_matches('.'), Add, vec![x, h])
+    }
+
+    /// 1x1 up, depthwise stride 2, 1x1 down with batch norm; ReLU after the first two.
+    fn patch_merging(&self, g: &mut Builder, w: &Weights, x: Value, out: usize) -> Result<Value> {
+        let wide = out * 4;
+        let h = g.conv2d(&w.pp("0.conv"), x, wide, 1, 1, true)?;
+        let h = g.activation(w.path("0.act"), h, Act::Relu)?;
+        let h = g.depthwise3(&w.pp("1.conv"), h, 2)?;
+        let h = g.activation(w.path("1.act"), h, Act::Relu)?;
+        let h = g.conv2d(&w.pp("2.conv"), h, out, 1, 1, true)?;
+        g.batch_norm(&w.pp("2.norm"), h, NORM_EPS)
+    }
+}
+
+/// `(B, H, W, C)` seen as `(B, L, C)`.
+fn tokens(g: &mut Builder, image: Value) -> Result<Value> {
+    let [b, h, w, c] = g.image_dims(image);
+    g.reshape(image, [b, h * w, c])
+}

@@ -1,0 +1,132 @@
+//! What a product does to its result before storing it: y = (act(acc + bias) * scale + residual) * gate.
+
+use crate::{
+    error::Result,
+    ops::Act,
+    program::{BufRef, Kernel, Lowering, Packing},
+    tensor::{Shape, Tensor},
+};
+
+/// The parts of an epilogue. Those that are present follow `[x, weight]` in the operator's inputs, in the order of the fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Epilogue {
+    /// A vector `[N]` added to the product.
+    pub bias: bool,
+    /// The non-linearity.
+    pub act: Act,
+    /// A vector `[N]` that multiplies the activated result (layer scale).
+    pub scale: bool,
+    /// A tensor of the output's shape that is added after the scale.
+    pub residual: bool,
+    /// A tensor of the output's shape that multiplies the sum.
+    pub gate: bool,
+}
+
+/// Input positions of the parts of an epilogue.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Positions {
+    pub(super) bias: Option<usize>,
+    pub(super) scale: Option<usize>,
+    pub(super) residual: Option<usize>,
+    pub(super) gate: Option<usize>,
+    /// How many inputs the operator has in all.
+    pub(super) count: usize,
+}
+
+impl Epilogue {
+    /// An epilogue that only adds a bias, or does nothing.
+    pub const fn biased(bias: bool) -> Self {
+        Self { bias, act: Act::Identity, scale: false, residual: false, gate: false }
+    }
+
+    pub(super) fn positions(&self) -> Positions {
+        let mut next = 2;
+        let mut place = |present: bool| {
+            present.then(|| {
+                next += 1;
+                next - 1
+            })
+        };
+        let (bias, scale) = (place(self.bias), place(self.scale));
+        let (residual, gate) = (place(self.residual), place(self.gate));
+        Positions { bias, scale, residual, gate, count: next }
+    }
+
+    /// Checks the inputs from the third on against the output shape.
+    pub(super) fn check(&self, inputs: &[&Shape], output: &Shape) -> std::result::Result<(), String> {
+        let at = self.positions();
+        if inputs.len() != at.count {
+            return Err(format!("needs {} inputs, found {}", at.count, inputs.len()));
+        }
+        for (what, position) in [("bias", at.bias), ("scale", at.scale)] {
+            if let Some(i) = position {
+                super::vector_of(what, inputs[i], output.last())?;
+            }
+        }
+        for i in [at.residual, at.gate].into_iter().flatten() {
+            super::same_shape(inputs[i], output)?;
+        }
+        Ok(())
+    }
+
+    /// The CPU twin, gathering the parts once.
+    pub(super) fn prepare<'a>(&self, inputs: &[&'a Tensor]) -> PreparedEpilogue<'a> {
+        let at = self.positions();
+        let get = |i: Option<usize>| i.map(|i| inputs[i].to_f32());
+        PreparedEpilogue { act: self.act, bias: get(at.bias), scale: get(at.scale), residual: get(at.residual), gate: get(at.gate) }
+    }
+
+    /// Constants and bindings of the parts: `[vectors (bias, scale), residual, gate]`, for output channels from `first` on.
+    pub(super) fn bind(&self, cx: &mut Lowering<'_>, kernel: Kernel, first: usize, padded: usize) -> Result<(Kernel, [BufRef; 3])> {
+        let at = self.positions();
+        let packing = Packing::Vectors { len: padded, first, defaults: vec![0, 1f32.to_bits()] };
+        let vectors = if self.bias || self.scale { cx.weight(&[at.bias, at.scale], packing)? } else { BufRef::Nothing };
+        let tensor = |i: Option<usize>| i.map_or(Ok(BufRef::Nothing), |i| cx.activation(i));
+        let (residual, gate) = (tensor(at.residual)?, tensor(at.gate)?);
+        let kernel = kernel
+            .with("ACT", self.act as u32)
+            .with("BIAS", self.bias.into())
+            .with("SCALE", self.scale.into())
+            .with("RESIDUAL", self.residual.into())
+            .with("GATE", self.gate.into());
+        Ok((kernel, [vectors, residual, gate]))
+    }
+}
+
+/// An epilogue with its operands at hand.
+pub(super) struct PreparedEpilogue<'a> {
+    act: Act,
+    bias: Option<std::borrow::Cow<'a, [f32]>>,
+    scale: Option<std::borrow::Cow<'a, [f32]>>,
+    residual: Option<std::borrow::Cow<'a, [f32]>>,
+    gate: Option<std::borrow::Cow<'a, [f32]>>,
+}
+
+impl PreparedEpilogue<'_> {
+    /// Finishes `rows` (whole rows of `width` channels), of which the first is row `first` of the output.
+    pub(super) fn apply(&self, rows: &mut [f32], width: usize, first: usize) {
+        let start = first * width;
+        for (r, row) in rows.chunks_exact_mut(width).enumerate() {
+            let at = start + r * width..start + (r + 1) * width;
+            if let Some(bias) = &self.bias {
+                zip_with(row, bias, |v, b| v + b);
+            }
+            self.act.apply(row);
+            if let Some(scale) = &self.scale {
+                zip_with(row, scale, |v, s| v * s);
+            }
+            if let Some(residual) = &self.residual {
+                zip_with(row, &residual[at.clone()], |v, r| v + r);
+            }
+            if let Some(gate) = &self.gate {
+                zip_with(row, &gate[at], |v, g| v * g);
+            }
+        }
+    }
+}
+
+fn zip_with(row: &mut [f32], other: &[f32], f: impl Fn(f32, f32) -> f32) {
+    for (v, o) in row.iter_mut().zip(other) {
+        *v = f(*v, *o);
+    }
+}

@@ -1,0 +1,173 @@
+//! The product behind `linear` and `conv2d`: an implicit GEMM whose left matrix is gathered from an NHWC image.
+//!
+//! On the CPU it is the `gemm` crate; on the device `gemm_direct` (register tiles, for software adapters) or `gemm_tiled`
+//! (register blocks over workgroup memory, for hardware).
+
+use gemm::{Parallelism, gemm};
+
+use crate::{
+    error::Result,
+    ops::Epilogue,
+    program::{Kernel, Lowering, Packing, Params, padded_channels, params},
+};
+
+/// Geometry of a convolution seen as a product: rows are output pixels, columns are output channels, and the reduced axis is
+/// (kernel position, input channel).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ImplicitGemm {
+    /// Batch.
+    pub(super) images: usize,
+    /// Input height and width.
+    pub(super) input: [usize; 2],
+    /// Channels of an input pixel.
+    pub(super) input_channels: usize,
+    /// How many of them are read, from the first on.
+    pub(super) read_channels: usize,
+    /// Output height and width.
+    pub(super) output: [usize; 2],
+    /// N.
+    pub(super) output_channels: usize,
+    /// Kernel height and width.
+    pub(super) kernel: [usize; 2],
+    /// Step in both directions.
+    pub(super) stride: usize,
+    /// Zeros around the image.
+    pub(super) padding: usize,
+}
+
+impl ImplicitGemm {
+    /// Copies the patch under output pixel `row` into `patch` (taps x channels); what lies outside the image stays as it is.
+    pub(super) fn gather(&self, x: &[f32], row: usize, patch: &mut [f32]) {
+        let [oh, ow] = self.output;
+        let [h, w] = self.input;
+        let c = self.input_channels;
+        let (image, oy, ox) = (row / (oh * ow), row / ow % oh, row % ow);
+        for ky in 0..self.kernel[0] {
+            let Some(y) = (oy * self.stride + ky).checked_sub(self.padding).filter(|y| *y < h) else { continue };
+            for kx in 0..self.kernel[1] {
+                let Some(x0) = (ox * self.stride + kx).checked_sub(self.padding).filter(|x| *x < w) else { continue };
+                let from = ((image * h + y) * w + x0) * c;
+                let to = (ky * self.kernel[1] + kx) * c;
+                patch[to..to + c].copy_from_slice(&x[from..from + c]);
+            }
+        }
+    }
+}
+
+/// A matrix by reference, with strides in elements.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
+}
+
+impl Matrix<'_> {
+    fn covers(&self, rows: usize, columns: usize) -> bool {
+        rows == 0 || columns == 0 || (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.values.len()
+    }
+}
+
+/// How many threads a product may use.
+#[derive(Clone, Copy)]
+pub(super) enum Threads {
+    One,
+    All,
+}
+
+/// out = a b for `[m, k, n]`, row-major `out`.
+pub(super) fn matmul(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], [m, k, n]: [usize; 3], threads: Threads) {
+    assert!(a.covers(m, k) && b.covers(k, n) && out.len() == m * n, "matmul operands do not cover {m} x {k} x {n}");
+    let parallelism = match threads {
+        Threads::One => Parallelism::None,
+        Threads::All => crate::platform::gemm_parallelism(),
+    };
+    // SAFETY: the assertion above holds every address that is read or written inside its slice.
+    unsafe {
+        gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            false,
+            a.values.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.values.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+params! {
+    struct GemmParams {
+        rows: u32,
+        panels: u32,
+        in_h: u32,
+        in_w: u32,
+        in_channels4: u32,
+        read_channels4: u32,
+        out_h: u32,
+        out_w: u32,
+        out_channels4: u32,
+        first_channel4: u32,
+        kernel_h: u32,
+        kernel_w: u32,
+        stride: u32,
+        padding: u32,
+    }
+}
+
+/// Rows and columns that a workgroup of each kernel computes; the numbers stand in the shaders too.
+const DIRECT: [usize; 2] = [64, 64];
+const TILED: [usize; 2] = [64, 64];
+
+/// Pushes the dispatches of a product: one, or several over slices of the columns where the packed weight exceeds a binding.
+pub(super) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &Epilogue) -> Result<()> {
+    let rows = g.images * g.output[0] * g.output[1];
+    let taps = g.kernel[0] * g.kernel[1];
+    let panel_bytes = (taps * padded_channels(g.read_channels) * 8 * 4) as u64;
+    let panels_that_fit = (cx.caps().max_storage_binding / panel_bytes) as usize;
+    if panels_that_fit == 0 {
+        return Err(cx.error(format!("eight output channels take {panel_bytes} bytes, more than a storage binding")));
+    }
+    let (shader, tile) = if cx.caps().is_software() { ("gemm_direct", DIRECT) } else { ("gemm_tiled", TILED) };
+    let mut first = 0;
+    while first < g.output_channels {
+        let count = (g.output_channels - first).min(panels_that_fit * 8);
+        let packing = Packing::Panels { first, count, channels: g.read_channels, taps };
+        let weight = cx.weight(&[Some(1)], packing)?;
+        let padded = count.next_multiple_of(8);
+        let (kernel, [vectors, residual, gate]) = epilogue.bind(cx, Kernel::new(shader), first, padded)?;
+        let params = GemmParams {
+            rows: rows as u32,
+            panels: (padded / 8) as u32,
+            in_h: g.input[0] as u32,
+            in_w: g.input[1] as u32,
+            in_channels4: (padded_channels(g.input_channels) / 4) as u32,
+            read_channels4: (padded_channels(g.read_channels) / 4) as u32,
+            out_h: g.output[0] as u32,
+            out_w: g.output[1] as u32,
+            out_channels4: (padded_channels(g.output_channels) / 4) as u32,
+            first_channel4: (first / 4) as u32,
+            kernel_h: g.kernel[0] as u32,
+            kernel_w: g.kernel[1] as u32,
+            stride: g.stride as u32,
+            padding: g.padding as u32,
+        };
+        let workgroups = rows.div_ceil(tile[0]) as u64 * padded.div_ceil(tile[1]) as u64;
+        let reads = vec![cx.activation(0)?, weight, vectors, residual, gate];
+        cx.dispatch(kernel, reads, vec![cx.output()], params.block(), workgroups);
+        first += count;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Operators: one file each, with parameters, shape inference, the CPU evaluation and the lowering to kernels.
+//!
+//! The evaluation (`eval`) is the twin of the kernels: the same equations, constants and order of rounding where it matters.
+//! Adding an operator touches three places: a file here, `shaders/<name>.wgsl`, and [`Op`].
+
+mod activation;
+mod attention;
+mod batch_norm;
+mod conv2d;
+mod depthwise_conv2d;
+mod epilogue;
+mod gemm;
+mod global_avg_pool;
+mod layer_norm;
+mod linear;
+mod linear_attention;
+pub mod math;
+mod pointwise;
+mod reshape;
+mod rope;
+mod selective_scan;
+mod top_k;
+mod window;
+
+pub use activation::{Act, Activation};
+pub use attention::Attention;
+pub use batch_norm::BatchNorm;
+pub use conv2d::{Conv2d, WeightLayout, oihw_to_hwio};
+pub use depthwise_conv2d::DepthwiseConv2d;
+pub use epilogue::Epilogue;
+pub use global_avg_pool::GlobalAvgPool;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
+pub use linear_attention::LinearAttention;
+pub use pointwise::{Add, Mul, Scale};
+pub use reshape::Reshape;
+pub use rope::{Rope, rope_tables};
+pub use selective_scan::SelectiveScan;
+pub use top_k::TopK;
+pub use window::{WindowPartition, WindowReverse};
+
+use crate::{
+    error::Result,
+    program::Lowering,
+    tensor::{Shape, Tensor},
+};
+
+/// What every operator can do. Activations are F32 and channels-last.
+pub trait Operator {
+    /// Name in errors, profiles and dumps; also the stem of the kernel's file where there is one.
+    fn name(&self) -> &'static str;
+
+    /// Output shape for these input shapes, or what does not fit.
+    ///
+    /// # Errors
+    /// A sentence that names the expected and the found shapes.
+    fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String>;
+
+    /// Multiply-adds for these shapes: only the products that scale with the model, not pointwise work.
+    fn macs(&self, _inputs: &[&Shape], _output: &Shape) -> u64 {
+        0
+    }
+
+    /// The result on the CPU. The inputs have passed `infer`.
+    ///
+    /// # Errors
+    /// Only those of building the result tensor.
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor>;
+
+    /// Pushes the dispatches that fill `cx.output()`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] when the operator cannot be run on a device with these parameters.
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()>;
+}
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// The closed set of operators.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Op { $($(#[$doc])* $name($name)),* }
+
+        impl std::ops::Deref for Op {
+            type Target = dyn Operator;
+
+            fn deref(&self) -> &Self::Target {
+                match self { $(Self::$name(op) => op),* }
+            }
+        }
+
+        $(impl From<$name> for Op {
+            fn from(op: $name) -> Self {
+                Self::$name(op)
+            }
+        })*
+    };
+}
+
+ops! {
+    /// Pointwise non-linearity.
+    Activation,
+    /// Elementwise sum.
+    Add,
+    /// Multi-head softmax attention within sequences.
+    Attention,
+    /// Inference batch normalisation.
+    BatchNorm,
+    /// Dense 2-D convolution.
+    Conv2d,
+    /// Depthwise 2-D convolution.
+    DepthwiseConv2d,
+    /// Mean over all positions.
+    GlobalAvgPool,
+    /// Layer normalisation over channels.
+    LayerNorm,
+    /// Matrix product with a weight.
+    Linear,
+    /// MILA's linear attention.
+    LinearAttention,
+    /// Elementwise product.
+    Mul,
+    /// Another shape for the same bytes.
+    Reshape,
+    /// Rotary position embedding over two axes.
+    Rope,
+    /// Product with a vector over channels.
+    Scale,
+    /// Mamba's selective scan.
+    SelectiveScan,
+    /// Softmax and the k best classes.
+    TopK,
+    /// Images to windows.
+    WindowPartition,
+    /// Windows to images.
+    WindowReverse,
+}
+
+impl Op {
+    /// The epilogue of an operator that has one.
+    pub fn epilogue(&self) -> Option<Epilogue> {
+        match self {
+            Self::Linear(op) => Some(op.epilogue),
+            Self::Conv2d(op) => Some(op.epilogue),
+            Self::DepthwiseConv2d(op) => Some(op.epilogue),
+            _ => None,
+        }
+    }
+
+    /// The same operator with another epilogue; unchanged where it has none.
+    #[must_use]
+    pub fn with_epilogue(mut self, epilogue: Epilogue) -> Self {
+        match &mut self {
+            Self::Linear(op) => op.epilogue = epilogue,
+            Self::Conv2d(op) => op.epilogue = epilogue,
+            Self::DepthwiseConv2d(op) => op.epilogue = epilogue,
+            _ => {}
+        }
+        self
+    }
+}
+
+/// Reports shapes that must be equal and are not.
+fn same_shape(a: &Shape, b: &Shape) -> std::result::Result<(), String> {
+    if a == b { Ok(()) } else { Err(format!("shapes must be equal, found {a} and {b}")) }
+}
+
+/// Reports a vector that does not have `len` elements.
+fn vector_of(what: &str, shape: &Shape, len: usize) -> std::result::Result<(), String> {
+    if shape.dims() == [len] { Ok(()) } else { Err(format!("{what} must be [{len}], found {shape}")) }
+}
+
+/// The inputs as an array, or how many there should be.
+fn exactly<'a, const N: usize>(inputs: &[&'a Shape]) -> std::result::Result<[&'a Shape; N], String> {
+    inputs.try_into().map_err(|_| format!("needs {N} inputs, found {}", inputs.len()))
+}

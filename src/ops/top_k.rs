@@ -1,0 +1,62 @@
+//! Softmax and the k most probable classes, so that a few bytes leave the device instead of all logits.
+
+use crate::{
+    error::Result,
+    ops::{Operator, exactly},
+    program::{Kernel, Lowering, Params, padded_channels, params},
+    tensor::{Shape, Tensor},
+};
+
+/// Input logits `(B, N)`; output `(B, k, 2)`: probability and class index (exact in f32), most probable first; of equal ones the
+/// lower index first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopK {
+    /// How many classes; at most N.
+    pub k: usize,
+}
+
+params! {
+    struct TopKParams { rows: u32, classes: u32, stride: u32, k: u32 }
+}
+
+impl Operator for TopK {
+    fn name(&self) -> &'static str {
+        "top_k"
+    }
+
+    fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String> {
+        let [logits] = exactly(inputs)?;
+        match *logits.dims() {
+            // Indices travel as f32.
+            [rows, classes] if (1..=classes).contains(&self.k) && classes < 1 << 24 => Ok(Shape::from([rows, self.k, 2])),
+            _ => Err(format!("the {} best classes cannot be taken of logits {logits}", self.k)),
+        }
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+        let classes = inputs[0].shape().last();
+        let mut out = Vec::with_capacity(inputs[0].shape().rows() * self.k * 2);
+        for logits in inputs[0].to_f32().chunks_exact(classes) {
+            let mut order: Vec<usize> = (0..classes).collect();
+            order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
+            let max = logits[order[0]];
+            let sum: f32 = logits.iter().map(|v| (v - max).exp()).sum();
+            out.extend(order.iter().take(self.k).flat_map(|i| [(logits[*i] - max).exp() / sum, *i as f32]));
+        }
+        Tensor::from_f32([inputs[0].shape().rows(), self.k, 2], out)
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let shape = cx.shape(0);
+        let (rows, classes) = (shape.rows(), shape.last());
+        let params = TopKParams {
+            rows: rows as u32,
+            classes: classes as u32,
+            stride: padded_channels(classes) as u32,
+            k: self.k as u32,
+        };
+        let reads = vec![cx.activation(0)?];
+        cx.dispatch(Kernel::new("top_k"), reads, vec![cx.output()], params.block(), rows as u64);
+        Ok(())
+    }
+}

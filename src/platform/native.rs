@@ -1,0 +1,48 @@
+//! Computers: files are mapped, loops over items use all cores.
+
+use std::{fs::File, path::Path};
+
+use rayon::prelude::*;
+
+use crate::{
+    error::{Error, Result},
+    tensor::Bytes,
+};
+
+/// The bytes of a file, mapped into memory and read as they are needed.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be opened or mapped.
+pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
+    let failed = |source| Error::io(path, source);
+    let file = File::open(path).map_err(failed)?;
+    // Some systems refuse to map nothing.
+    if file.metadata().map_err(failed)?.len() == 0 {
+        return Ok(Bytes::new(Vec::new()));
+    }
+    // SAFETY: the mapping is read-only, and only ever seen as plain bytes, for which every bit pattern is valid.
+    // What remains is another process that changes or truncates the file while it is in use; as for every program that
+    // maps its input, that is for the user to avoid, and documented where files are opened.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
+    Ok(Bytes::new(map))
+}
+
+/// `f` of every item, in their order, computed on all cores.
+pub(crate) fn par_map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    items.par_iter().map(f).collect()
+}
+
+/// `f(i)` for `0..count`, in order, computed on all cores.
+pub(crate) fn par_range<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    (0..count).into_par_iter().map(f).collect()
+}
+
+/// `f(i, chunk)` for the consecutive chunks of `values`, on all cores.
+pub(crate) fn par_chunks_mut(values: &mut [f32], chunk: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    values.par_chunks_mut(chunk.max(1)).enumerate().for_each(|(i, chunk)| f(i, chunk));
+}
+
+/// How a large matrix product spreads over the cores.
+pub(crate) fn gemm_parallelism() -> gemm::Parallelism {
+    gemm::Parallelism::Rayon(0)
+}

@@ -1,0 +1,36 @@
+//! Browsers: no files, and one thread.
+
+use std::path::Path;
+
+use crate::{
+    error::{Error, Result},
+    tensor::Bytes,
+};
+
+/// There are no files to map.
+///
+/// # Errors
+/// Always [`Error::InvalidArgument`], which says what to do instead.
+pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
+    Err(Error::InvalidArgument(format!("a browser has no files by path ({}): fetch the file and give its bytes", path.display())))
+}
+
+/// `f` of every item, in their order.
+pub(crate) fn par_map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    items.iter().map(f).collect()
+}
+
+/// `f(i)` for `0..count`, in order.
+pub(crate) fn par_range<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    (0..count).map(f).collect()
+}
+
+/// `f(i, chunk)` for the consecutive chunks of `values`.
+pub(crate) fn par_chunks_mut(values: &mut [f32], chunk: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    values.chunks_mut(chunk.max(1)).enumerate().for_each(|(i, chunk)| f(i, chunk));
+}
+
+/// How a large matrix product spreads over the cores: there is one.
+pub(crate) fn gemm_parallelism() -> gemm::Parallelism {
+    gemm::Parallelism::None
+}

@@ -1,0 +1,35 @@
+//! What lowering needs to know of an adapter.
+
+/// Which family of kernel variants an adapter runs best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AdapterClass {
+    /// A CPU that plays a GPU (lavapipe, SwiftShader): no fast workgroup memory, so direct register tiles.
+    Software,
+    /// A GPU: register-blocked tiles over workgroup memory, many threads.
+    Hardware,
+}
+
+/// Capabilities and limits that decide how a graph is lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Software or hardware.
+    pub class: AdapterClass,
+    /// Largest storage binding in bytes (`maxStorageBufferBindingSize`).
+    pub max_storage_binding: u64,
+    /// Bytes of workgroup memory (`maxComputeWorkgroupStorageSize`).
+    pub max_workgroup_storage: u32,
+    /// Threads a workgroup (`maxComputeInvocationsPerWorkgroup`).
+    pub max_invocations: u32,
+}
+
+impl Caps {
+    /// What WebGPU guarantees everywhere: 128 MiB bindings, 16 KiB of workgroup memory, 256 threads.
+    pub const fn webgpu_default(class: AdapterClass) -> Self {
+        Self { class, max_storage_binding: 128 << 20, max_workgroup_storage: 16 << 10, max_invocations: 256 }
+    }
+
+    /// True for a CPU that plays a GPU.
+    pub const fn is_software(&self) -> bool {
+        matches!(self.class, AdapterClass::Software)
+    }
+}

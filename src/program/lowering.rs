@@ -1,0 +1,160 @@
+//! The context in which an operator turns itself into dispatches.
+
+use std::collections::HashMap;
+
+use crate::{
+    error::{Error, Result},
+    program::{
+        BufId, BufRef, BufferInfo, Caps, Dispatch, Kernel, Label, PackedWeight, Packing, ParamBlock, Program, WeightId, device_bytes,
+        fold_grid,
+    },
+    tensor::{Shape, Tensor, TensorDesc},
+};
+
+/// An input of the node that is being lowered.
+#[derive(Debug, Clone)]
+pub enum Operand {
+    /// Computed earlier; lives in a device buffer with padded channels.
+    Activation {
+        /// The buffer.
+        buffer: BufId,
+        /// Logical type and shape.
+        desc: TensorDesc,
+    },
+    /// A checkpoint tensor or one derived from it.
+    Constant {
+        /// Checkpoint key or derived name; unique in the graph.
+        name: String,
+        /// The values.
+        tensor: Tensor,
+    },
+}
+
+impl Operand {
+    /// Logical type and shape.
+    pub fn desc(&self) -> &TensorDesc {
+        match self {
+            Self::Activation { desc, .. } => desc,
+            Self::Constant { tensor, .. } => tensor.desc(),
+        }
+    }
+}
+
+/// Where an operator's `lower` reads its inputs from and pushes its dispatches to.
+pub struct Lowering<'a> {
+    caps: &'a Caps,
+    program: &'a mut Program,
+    weight_ids: &'a mut HashMap<String, WeightId>,
+    inputs: &'a [Operand],
+    output: (BufId, &'a TensorDesc),
+    label: Label,
+}
+
+impl<'a> Lowering<'a> {
+    /// A context for the node `label` with these operands.
+    pub fn new(
+        caps: &'a Caps,
+        program: &'a mut Program,
+        weight_ids: &'a mut HashMap<String, WeightId>,
+        inputs: &'a [Operand],
+        output: (BufId, &'a TensorDesc),
+        label: Label,
+    ) -> Self {
+        Self { caps, program, weight_ids, inputs, output, label }
+    }
+
+    /// What the adapter can do.
+    pub fn caps(&self) -> &Caps {
+        self.caps
+    }
+
+    /// Logical shape of input `i`.
+    pub fn shape(&self, i: usize) -> &'a Shape {
+        &self.inputs[i].desc().shape
+    }
+
+    /// Logical shape of the output.
+    pub fn output_shape(&self) -> &'a Shape {
+        &self.output.1.shape
+    }
+
+    /// The buffer that this node must fill, padding included.
+    pub fn output(&self) -> BufId {
+        self.output.0
+    }
+
+    /// Input `i` as a buffer to read.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the input is a constant.
+    pub fn activation(&self, i: usize) -> Result<BufRef> {
+        match &self.inputs[i] {
+            Operand::Activation { buffer, .. } => Ok(BufRef::Buffer(*buffer)),
+            Operand::Constant { name, .. } => Err(self.error(format!("input {i} must be computed, but `{name}` is a constant"))),
+        }
+    }
+
+    /// Input `i` as a constant.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the input is computed.
+    pub fn constant(&self, i: usize) -> Result<(&'a str, &'a Tensor)> {
+        match &self.inputs[i] {
+            Operand::Constant { name, tensor } => Ok((name, tensor)),
+            Operand::Activation { .. } => Err(self.error(format!("input {i} must be a constant"))),
+        }
+    }
+
+    /// A packed weight made of the constant inputs `pieces` (`None`: absent); the same pieces and packing are stored once.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when an input is not a constant.
+    pub fn weight(&mut self, pieces: &[Option<usize>], packing: Packing) -> Result<BufRef> {
+        let mut names = Vec::with_capacity(pieces.len());
+        let mut tensors = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let (name, tensor) = match piece {
+                Some(i) => {
+                    let (name, tensor) = self.constant(*i)?;
+                    (name, Some(tensor.clone()))
+                }
+                None => ("-", None),
+            };
+            names.push(name);
+            tensors.push(tensor);
+        }
+        let key = format!("{}|{packing:?}", names.join("+"));
+        if let Some(id) = self.weight_ids.get(&key) {
+            return Ok(BufRef::Weight(*id));
+        }
+        let id = WeightId(self.program.weights.len());
+        self.program.weights.push(PackedWeight { key: key.clone(), pieces: tensors, packing });
+        self.weight_ids.insert(key, id);
+        Ok(BufRef::Weight(id))
+    }
+
+    /// A scratch buffer that lives only between the dispatches that name it.
+    pub fn scratch(&mut self, bytes: u64) -> BufId {
+        self.program.buffers.push(BufferInfo { bytes: bytes.max(16), name: format!("{}.scratch", self.label.node) });
+        BufId(self.program.buffers.len() - 1)
+    }
+
+    /// Appends a dispatch of `workgroups` workgroups in a row.
+    pub fn dispatch(&mut self, kernel: Kernel, reads: Vec<BufRef>, writes: Vec<BufId>, params: ParamBlock, workgroups: u64) {
+        let grid = fold_grid(workgroups);
+        self.program.dispatches.push(Dispatch { kernel, reads, writes, params, grid, label: self.label.clone() });
+    }
+
+    /// An [`Error::Shape`] about this node.
+    pub fn error(&self, reason: impl Into<String>) -> Error {
+        Error::Shape { op: self.label.op, node: self.label.node.clone(), reason: reason.into() }
+    }
+}
+
+impl Program {
+    /// A new buffer for an activation of this shape.
+    pub fn add_activation(&mut self, name: &str, shape: &Shape) -> BufId {
+        self.buffers.push(BufferInfo { bytes: device_bytes(shape).max(16), name: name.to_owned() });
+        BufId(self.buffers.len() - 1)
+    }
+}

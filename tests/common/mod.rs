@@ -1,0 +1,5 @@
+//! Support for the integration tests.
+#![allow(unreachable_pub)]
+
+pub mod manifest;
+pub mod pth_writer;
