@@ -79,6 +79,8 @@ fn none(_: &str) -> bool {
 
 #[test]
 fn views_and_lookups() {
+    fn shareable<T: Send + Sync + Clone>() {}
+    shareable::<Weights>();
     let weights = load(f32_file(&[("a.0.w", &[2, 1], &[1.0, 2.0]), ("a.0.b", &[1], &[3.0]), ("c", &[], &[4.0])])).unwrap();
     let view = weights.pp("a").pp(0);
     assert_eq!(view.path("w"), "a.0.w");

@@ -99,7 +99,7 @@ impl Mila {
         let x = Self::conv_norm(g, &w.pp("conv1"), x, [half, 3, 2], true)?;
         let h = Self::conv_norm(g, &w.pp("conv2.0"), x, [half, 3, 1], true)?;
         let h = Self::conv_norm(g, &w.pp("conv2.1"), h, [half, 3, 1], false)?;
-        let x = g.op(w.path("conv2.sum"), Add, vec![x, h])?;
+        let x = g.op(w.path("sum"), Add, vec![x, h])?;
         let x = Self::conv_norm(g, &w.pp("conv3.0"), x, [wide, 3, 2], true)?;
         Self::conv_norm(g, &w.pp("conv3.1"), x, [self.embed_dim, 1, 1], false)
     }

@@ -37,7 +37,6 @@ pub fn rope_tables(height: usize, width: usize, channels: usize, base: f32) -> R
 /// What the kernels and evaluations need to know of the grid.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RopeGrid {
-    pub(super) height: usize,
     pub(super) width: usize,
     pub(super) channels: usize,
 }
@@ -46,7 +45,7 @@ impl RopeGrid {
     pub(super) fn check(rows: &Shape, columns: &Shape, tokens: usize, channels: usize) -> std::result::Result<Self, String> {
         match (rows.dims(), columns.dims()) {
             (&[height, a], &[width, b]) if a * 2 == channels && b == a && height * width == tokens => {
-                Ok(Self { height, width, channels })
+                Ok(Self { width, channels })
             }
             _ => Err(format!("tables {rows} and {columns} do not fit {tokens} tokens of {channels} channels")),
         }

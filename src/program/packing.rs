@@ -6,7 +6,7 @@
 use crate::{program::padded_channels, tensor::Tensor};
 
 /// Columns of a GEMM panel: what one thread of the direct kernel computes.
-pub const PANEL: usize = 8;
+const PANEL: usize = 8;
 
 /// The layout of a packed weight.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
