@@ -6,18 +6,23 @@
 //! 2. [`weights`] reads checkpoints as their authors publish them.
 //! 3. [`models`] turn weights into a [`graph`] of [`ops`].
 //! 4. [`passes`] rewrite graphs: fold batch norms, fuse what follows a product into it.
-//! 5. [`cpu`] runs a graph on processor cores.
+//! 5. [`plan`] lowers a graph to a [`program`] of dispatches and assigns memory; [`gpu`] runs it. [`cpu`] runs graphs directly.
+//! 6. [`session`] hides the difference, [`classify`] turns images into labels.
 
+pub mod classify;
 pub mod cpu;
 pub mod error;
+pub mod gpu;
 pub mod graph;
 pub mod image;
 pub mod labels;
 pub mod models;
 pub mod ops;
 pub mod passes;
+pub mod plan;
 mod platform;
 pub mod program;
+pub mod session;
 pub mod tensor;
 pub mod weights;
 

@@ -1,11 +1,12 @@
 //! The CPU device: the graph through each operator's `eval`. The fallback where there is no GPU, and the oracle of the kernels.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::{
     error::{Error, Result},
     graph::{Graph, Kind, Layout},
     passes,
+    platform::Stopwatch,
     tensor::Tensor,
 };
 
@@ -111,7 +112,7 @@ impl CpuExecutor {
         for (i, node) in self.graph.nodes().iter().enumerate() {
             let Kind::Op(op, inputs) = &node.kind else { continue };
             let operands: Vec<&Tensor> = inputs.iter().filter_map(|v| values[v.index()].as_ref()).collect();
-            let start = Instant::now();
+            let start = Stopwatch::start();
             let result = op.eval(&operands)?;
             report(NodeTiming { op: op.name(), node: node.name.clone(), time: start.elapsed() });
             values[i] = Some(result);

@@ -46,3 +46,19 @@ pub(crate) fn par_chunks_mut(values: &mut [f32], chunk: usize, f: impl Fn(usize,
 pub(crate) fn gemm_parallelism() -> gemm::Parallelism {
     gemm::Parallelism::Rayon(0)
 }
+
+/// A clock to measure with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub(crate) fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Time since the start.
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.0.elapsed()
+    }
+}

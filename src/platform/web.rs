@@ -34,3 +34,25 @@ pub(crate) fn par_chunks_mut(values: &mut [f32], chunk: usize, f: impl Fn(usize,
 pub(crate) fn gemm_parallelism() -> gemm::Parallelism {
     gemm::Parallelism::None
 }
+
+/// A clock to measure with: `performance.now()`, as `std::time::Instant` panics here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(f64);
+
+#[wasm_bindgen::prelude::wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
+}
+
+impl Stopwatch {
+    /// Starts now.
+    pub(crate) fn start() -> Self {
+        Self(now())
+    }
+
+    /// Time since the start.
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        std::time::Duration::from_secs_f64(((now() - self.0) / 1000.0).max(0.0))
+    }
+}

@@ -1,0 +1,132 @@
+//! What adapters there are and which one to take.
+
+use wgpu::{Adapter, Backends, DeviceType, Instance, InstanceDescriptor, InstanceFlags};
+
+use crate::{
+    error::{Error, Result},
+    program::{AdapterClass, Caps},
+};
+
+/// What a user wants to know of an adapter.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AdapterSummary {
+    /// Name as the driver gives it.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12` or `webgpu`.
+    pub backend: String,
+    /// `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub kind: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// Features that matter here: `f16`, `subgroups`, `timestamps`.
+    pub features: Vec<String>,
+    /// Largest storage binding in bytes.
+    pub max_storage_binding: u64,
+    /// Largest buffer in bytes.
+    pub max_buffer: u64,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_storage: u32,
+    /// Threads a workgroup.
+    pub max_invocations: u32,
+}
+
+impl AdapterSummary {
+    pub(super) fn of(adapter: &Adapter) -> Self {
+        let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+        let kind = match info.device_type {
+            DeviceType::DiscreteGpu => "discrete",
+            DeviceType::IntegratedGpu => "integrated",
+            DeviceType::VirtualGpu => "virtual",
+            DeviceType::Cpu => "software",
+            DeviceType::Other => "other",
+        };
+        let named = [
+            ("f16", wgpu::Features::SHADER_F16),
+            ("subgroups", wgpu::Features::SUBGROUP),
+            ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
+        ];
+        Self {
+            name: info.name,
+            backend: info.backend.to_string(),
+            kind: kind.into(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            features: named.iter().filter(|(_, f)| features.contains(*f)).map(|(name, _)| (*name).to_owned()).collect(),
+            max_storage_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            max_workgroup_storage: limits.max_compute_workgroup_storage_size,
+            max_invocations: limits.max_compute_invocations_per_workgroup,
+        }
+    }
+
+    /// True for a CPU that plays a GPU.
+    pub fn is_software(&self) -> bool {
+        self.kind == "software"
+    }
+
+    /// One line for lists: name, kind, backend and driver.
+    pub fn line(&self) -> String {
+        format!("{} ({}, {}; {})", self.name, self.kind, self.backend, self.driver)
+    }
+
+    fn matches(&self, wanted: &str) -> bool {
+        self.line().to_lowercase().contains(&wanted.to_lowercase())
+    }
+
+    pub(super) fn caps(&self) -> Caps {
+        Caps {
+            class: if self.is_software() { AdapterClass::Software } else { AdapterClass::Hardware },
+            max_storage_binding: self.max_storage_binding,
+            max_workgroup_storage: self.max_workgroup_storage,
+            max_invocations: self.max_invocations,
+        }
+    }
+}
+
+pub(super) fn instance() -> Instance {
+    // Validation layers are a developer's tool that costs time in debug builds; wgpu's own validation stays on.
+    Instance::new(InstanceDescriptor { flags: InstanceFlags::empty(), ..InstanceDescriptor::new_without_display_handle() })
+}
+
+async fn all(instance: &Instance) -> Vec<(Adapter, AdapterSummary)> {
+    let adapters = instance.enumerate_adapters(Backends::all()).await;
+    adapters
+        .into_iter()
+        .map(|adapter| {
+            let summary = AdapterSummary::of(&adapter);
+            (adapter, summary)
+        })
+        .collect()
+}
+
+/// All adapters, the best first.
+pub async fn adapters() -> Vec<AdapterSummary> {
+    let mut found: Vec<AdapterSummary> = all(&instance()).await.into_iter().map(|(_, summary)| summary).collect();
+    found.sort_by_key(rank);
+    found
+}
+
+/// Discrete before integrated before anything else; software last.
+fn rank(summary: &AdapterSummary) -> usize {
+    ["discrete", "integrated", "virtual", "other", "software"].iter().position(|k| *k == summary.kind).unwrap_or(3)
+}
+
+/// The best adapter whose line contains `wanted`; without a wish, the best hardware adapter.
+///
+/// # Errors
+/// [`Error::NoAdapter`], which lists what there is.
+pub(super) async fn choose(instance: &Instance, wanted: Option<&str>) -> Result<(Adapter, AdapterSummary)> {
+    let mut found = all(instance).await;
+    found.sort_by_key(|(_, summary)| rank(summary));
+    let available = found.iter().map(|(_, summary)| summary.line()).collect();
+    let fits = |summary: &AdapterSummary| match wanted {
+        Some(wanted) => summary.matches(wanted),
+        None => !summary.is_software(),
+    };
+    found.into_iter().find(|(_, summary)| fits(summary)).ok_or_else(|| {
+        let wanted = match wanted {
+            Some(wanted) => format!("matches `{wanted}`"),
+            None => "is hardware (software adapters are only used when named with `--adapter`)".to_owned(),
+        };
+        Error::NoAdapter { wanted, available }
+    })
+}

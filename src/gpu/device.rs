@@ -1,0 +1,211 @@
+//! An opened device: queue, capabilities, pipelines made so far, and what went wrong with it.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use wgpu::{
+    BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, Buffer, BufferBindingType, BufferDescriptor,
+    BufferUsages, ComputePipeline, ComputePipelineDescriptor, DeviceDescriptor, ErrorFilter, ExperimentalFeatures, Features,
+    MemoryHints, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource, ShaderStages, Trace,
+};
+
+use crate::{
+    error::{Error, Result},
+    gpu::{
+        adapter::{self, AdapterSummary},
+        shader,
+    },
+    program::{Caps, Dispatch, Kernel},
+};
+
+/// What the driver told after the fact.
+#[derive(Debug, Default)]
+struct Trouble {
+    lost: Option<String>,
+    rejected: Option<String>,
+}
+
+/// A pipeline and the layout of its only bind group.
+#[derive(Debug, Clone)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: ComputePipeline,
+    pub(super) layout: BindGroupLayout,
+}
+
+/// A GPU that is ready to run programs. Shared by everything that runs on it.
+#[derive(Debug)]
+pub struct GpuDevice {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    summary: AdapterSummary,
+    caps: Caps,
+    pipelines: Mutex<HashMap<Kernel, Pipeline>>,
+    /// Buffers, bind groups and pipelines created so far.
+    pub(super) created: [AtomicUsize; 3],
+    trouble: Arc<Mutex<Trouble>>,
+}
+
+/// What WebGPU guarantees and every kernel is written for.
+const MIN_STORAGE_BUFFERS: u32 = 8;
+
+impl GpuDevice {
+    /// Opens the best adapter whose name, kind, backend or driver contains `wanted`; without a wish the best hardware adapter.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] when there is none; [`Error::AdapterLimit`] when it is below WebGPU's guarantees;
+    /// [`Error::Gpu`] when the driver refuses to open it.
+    pub async fn open(wanted: Option<&str>) -> Result<Self> {
+        let instance = adapter::instance();
+        let (adapter, summary) = adapter::choose(&instance, wanted).await?;
+        let limits = adapter.limits();
+        for (limit, needed, available) in [
+            ("maxStorageBuffersPerShaderStage", MIN_STORAGE_BUFFERS, limits.max_storage_buffers_per_shader_stage),
+            ("maxComputeInvocationsPerWorkgroup", 256, limits.max_compute_invocations_per_workgroup),
+            ("maxComputeWorkgroupStorageSize", 16 << 10, limits.max_compute_workgroup_storage_size),
+        ] {
+            if available < needed {
+                let (needed, available) = (needed.into(), available.into());
+                return Err(Error::AdapterLimit { adapter: summary.name, limit: limit.into(), needed, available });
+            }
+        }
+        let descriptor = DeviceDescriptor {
+            label: Some("webmamba"),
+            required_features: adapter.features() & Features::TIMESTAMP_QUERY,
+            required_limits: limits,
+            experimental_features: ExperimentalFeatures::disabled(),
+            memory_hints: MemoryHints::MemoryUsage,
+            trace: Trace::Off,
+        };
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|e| Error::Gpu { reason: format!("{} could not be opened: {e}", summary.name) })?;
+
+        let trouble = Arc::new(Mutex::new(Trouble::default()));
+        let lost = trouble.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            lost.lock().unwrap_or_else(PoisonError::into_inner).lost = Some(format!("{reason:?} {message}"));
+        });
+        let rejected = trouble.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            rejected.lock().unwrap_or_else(PoisonError::into_inner).rejected.get_or_insert(error.to_string());
+        }));
+        let caps = summary.caps();
+        Ok(Self { device, queue, summary, caps, pipelines: Mutex::default(), created: Default::default(), trouble })
+    }
+
+    /// The adapter.
+    pub fn summary(&self) -> &AdapterSummary {
+        &self.summary
+    }
+
+    /// What lowering needs to know of it.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// The device as if it were of another class, to test every kernel variant on every adapter.
+    pub fn set_class(&mut self, class: crate::program::AdapterClass) {
+        self.caps.class = class;
+    }
+
+    /// True when dispatches can be timed.
+    pub fn has_timestamps(&self) -> bool {
+        self.device.features().contains(Features::TIMESTAMP_QUERY)
+    }
+
+    /// Destroys the device, as a driver reset would: everything on it fails from now on. For tests of recovery.
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+
+    /// An error that the driver reported since the last call, if any.
+    pub(super) fn check(&self) -> Result<()> {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = &trouble.lost {
+            return Err(Error::DeviceLost { reason: reason.clone() });
+        }
+        match trouble.rejected.take() {
+            Some(reason) => Err(Error::Gpu { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// A buffer, or an error when the device has no memory for it.
+    pub(super) async fn buffer(&self, label: &str, bytes: u64, usage: BufferUsages) -> Result<Buffer> {
+        self.check()?;
+        let limit = self.device.limits().max_buffer_size;
+        if bytes > limit {
+            let (adapter, limit_name) = (self.summary.name.clone(), "maxBufferSize".to_owned());
+            return Err(Error::AdapterLimit { adapter, limit: limit_name, needed: bytes, available: limit });
+        }
+        let scope = self.device.push_error_scope(ErrorFilter::OutOfMemory);
+        let descriptor = BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
+        let buffer = self.device.create_buffer(&descriptor);
+        self.created[0].fetch_add(1, Ordering::Relaxed);
+        match scope.pop().await {
+            Some(_) => Err(Error::OutOfMemory { what: format!("making room for {label}"), bytes }),
+            None => Ok(buffer),
+        }
+    }
+
+    /// The pipeline of a dispatch's kernel, made at its first use.
+    pub(super) async fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline> {
+        let kernel = &dispatch.kernel;
+        if let Some(pipeline) = self.lock_pipelines().get(kernel) {
+            return Ok(pipeline.clone());
+        }
+        let source = shader::assemble(kernel)?;
+        let scope = self.device.push_error_scope(ErrorFilter::Validation);
+        let descriptor =
+            ShaderModuleDescriptor { label: Some(kernel.shader), source: ShaderSource::Wgsl(Cow::Borrowed(&source)) };
+        // SAFETY: without the compiler's checks an index out of bounds would be undefined behaviour. The shaders are this
+        // crate's own, every index in them is bounded by the parameters that the host derives from the same shapes as the
+        // buffers, and the operator tests hold guard values around every buffer at awkward sizes.
+        let module = unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+        let layout = self.layout(dispatch.reads.len(), dispatch.writes.len());
+        let pipeline_layout = self.device.create_pipeline_layout(&PipelineLayoutDescriptor {
+            label: Some(kernel.shader),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = self.device.create_compute_pipeline(&ComputePipelineDescriptor {
+            label: Some(kernel.shader),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Every kernel writes its workgroup memory before it reads it.
+            compilation_options: PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: false },
+            cache: None,
+        });
+        self.created[2].fetch_add(1, Ordering::Relaxed);
+        if let Some(error) = scope.pop().await {
+            return Err(Error::Gpu { reason: format!("kernel {kernel:?}: {error}") });
+        }
+        let pipeline = Pipeline { pipeline, layout };
+        self.lock_pipelines().insert(kernel.clone(), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn lock_pipelines(&self) -> std::sync::MutexGuard<'_, HashMap<Kernel, Pipeline>> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Group 0: the reads, the writes, the parameters.
+    fn layout(&self, reads: usize, writes: usize) -> BindGroupLayout {
+        let entry = |binding: usize, ty: BufferBindingType| BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: ShaderStages::COMPUTE,
+            ty: BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let storage = |i: usize| entry(i, BufferBindingType::Storage { read_only: i < reads });
+        let mut entries: Vec<BindGroupLayoutEntry> = (0..reads + writes).map(storage).collect();
+        entries.push(entry(reads + writes, BufferBindingType::Uniform));
+        self.device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: None, entries: &entries })
+    }
+}

@@ -1,0 +1,14 @@
+//! The GPU device, through wgpu: adapters, shader assembly, pipelines, weights in device memory and the executor.
+
+mod adapter;
+mod device;
+mod executor;
+mod profiler;
+pub mod shader;
+mod weights;
+
+pub use adapter::{AdapterSummary, adapters};
+pub use device::GpuDevice;
+pub use executor::{Allocations, GpuExecutor};
+pub use profiler::DispatchTiming;
+pub use weights::WeightStore;

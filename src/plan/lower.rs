@@ -1,0 +1,87 @@
+//! Graph -> Program: every operator turns itself into dispatches.
+
+use std::collections::HashMap;
+
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, Kind},
+    ops::Op,
+    program::{BufId, Caps, Label, Lowering, Operand, Program, ProgramOutput, WeightId, device_bytes},
+};
+
+/// The dispatches of a graph for an adapter with these capabilities.
+///
+/// # Errors
+/// [`Error::Shape`] when an operator cannot be run on a device with its parameters; [`Error::AdapterLimit`] when a buffer is
+/// larger than the adapter can bind.
+pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
+    let mut program = Program::default();
+    let mut weight_ids: HashMap<String, WeightId> = HashMap::new();
+    let mut buffers: Vec<Option<BufId>> = Vec::with_capacity(graph.nodes().len());
+    for node in graph.nodes() {
+        let buffer = match &node.kind {
+            Kind::Constant(_) => None,
+            Kind::Input => {
+                let buffer = program.add_activation(&node.name, node.shape());
+                let shape = node.shape().clone();
+                program.input = Some(ProgramOutput { name: node.name.clone(), buffer, shape });
+                Some(buffer)
+            }
+            Kind::Op(op, inputs) => {
+                let operands: Vec<Operand> = inputs
+                    .iter()
+                    .map(|v| {
+                        let source = graph.node(*v);
+                        match (&source.kind, buffers[v.index()]) {
+                            (Kind::Constant(tensor), _) => {
+                                Ok(Operand::Constant { name: source.name.clone(), tensor: tensor.clone() })
+                            }
+                            (_, Some(buffer)) => Ok(Operand::Activation { buffer, desc: source.desc.clone() }),
+                            (_, None) => Err(Error::InvalidArgument(format!("`{}` is read before it is computed", source.name))),
+                        }
+                    })
+                    .collect::<Result<_>>()?;
+                match (op, operands.first()) {
+                    // The same bytes: channels and their padding stay where they are.
+                    (Op::Reshape(_), Some(Operand::Activation { buffer, .. })) => Some(*buffer),
+                    _ => {
+                        let output = program.add_activation(&node.name, node.shape());
+                        let label = Label { op: op.name(), node: node.name.clone() };
+                        let mut cx =
+                            Lowering::new(caps, &mut program, &mut weight_ids, &operands, (output, &node.desc), label);
+                        op.lower(&mut cx)?;
+                        Some(output)
+                    }
+                }
+            }
+        };
+        if let Some(id) = buffer
+            && device_bytes(node.shape()) > caps.max_storage_binding
+        {
+            return Err(too_large(&program.buffers[id.0].name, device_bytes(node.shape()), caps));
+        }
+        buffers.push(buffer);
+    }
+    for weight in &program.weights {
+        if weight.bytes() > caps.max_storage_binding {
+            return Err(too_large(&weight.key, weight.bytes(), caps));
+        }
+    }
+    for output in graph.outputs() {
+        let Some(buffer) = buffers[output.value.index()] else {
+            return Err(Error::InvalidArgument(format!("output `{}` is a constant", output.name)));
+        };
+        let shape = graph.node(output.value).shape().clone();
+        program.outputs.push(ProgramOutput { name: output.name.clone(), buffer, shape });
+    }
+    Ok(program)
+}
+
+fn too_large(name: &str, needed: u64, caps: &Caps) -> Error {
+    Error::AdapterLimit {
+        adapter: format!("(for `{name}`)"),
+        limit: "maxStorageBufferBindingSize".into(),
+        needed,
+        available: caps.max_storage_binding,
+    }
+}

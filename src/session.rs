@@ -1,0 +1,227 @@
+//! A model on a device, ready to run: the same calls for the GPU and the CPU.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    cpu::{CpuExecutor, arrange},
+    error::{Error, Result},
+    gpu::{self, AdapterSummary, GpuDevice, GpuExecutor, WeightStore},
+    graph::{Graph, Layout},
+    passes, plan,
+    tensor::Tensor,
+};
+
+/// Which device to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceKind {
+    /// A hardware GPU if there is one, else the CPU.
+    #[default]
+    Auto,
+    /// A GPU; software adapters only when named.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+/// Where models run.
+#[derive(Debug, Clone)]
+pub enum Device {
+    /// Processor cores.
+    Cpu,
+    /// A GPU through WebGPU.
+    Gpu(Arc<GpuDevice>),
+}
+
+impl Device {
+    /// Opens a device; with it comes the reason for the choice, as a sentence for the user.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] when a GPU was asked for (by kind or by `adapter`) and none fits; those of [`GpuDevice::open`].
+    pub async fn open(kind: DeviceKind, adapter: Option<&str>) -> Result<(Self, String)> {
+        match (kind, adapter) {
+            (DeviceKind::Cpu, None) => Ok((Self::Cpu, "the CPU, as asked for".into())),
+            (DeviceKind::Cpu, Some(adapter)) => {
+                Err(Error::InvalidArgument(format!("`--adapter {adapter}` chooses a GPU, but the device asked for is the CPU")))
+            }
+            (DeviceKind::Gpu, _) | (DeviceKind::Auto, Some(_)) => {
+                let gpu = GpuDevice::open(adapter).await?;
+                let reason = format!("the GPU {}, as asked for", gpu.summary().line());
+                Ok((Self::Gpu(Arc::new(gpu)), reason))
+            }
+            (DeviceKind::Auto, None) => match GpuDevice::open(None).await {
+                Ok(gpu) => {
+                    let reason = format!("the GPU {}", gpu.summary().line());
+                    Ok((Self::Gpu(Arc::new(gpu)), reason))
+                }
+                Err(Error::NoAdapter { available, .. }) if available.is_empty() => {
+                    Ok((Self::Cpu, "the CPU, as there is no GPU".into()))
+                }
+                Err(Error::NoAdapter { available, .. }) => {
+                    Ok((Self::Cpu, format!("the CPU, as there are only software adapters ({})", available.join("; "))))
+                }
+                Err(error) => Ok((Self::Cpu, format!("the CPU, as no GPU could be opened ({error})"))),
+            },
+        }
+    }
+
+    /// `gpu` or `cpu`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu(_) => "gpu",
+        }
+    }
+
+    /// The adapter of a GPU.
+    pub fn adapter(&self) -> Option<&AdapterSummary> {
+        match self {
+            Self::Cpu => None,
+            Self::Gpu(gpu) => Some(gpu.summary()),
+        }
+    }
+}
+
+/// Sizes of a prepared session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct SessionStats {
+    /// Dispatches a run (GPU) or operators (CPU).
+    pub dispatches: usize,
+    /// Bytes of weights on the device.
+    pub weights_bytes: u64,
+    /// Bytes of activations on the device.
+    pub activation_bytes: u64,
+    /// Multiply-adds a run.
+    pub macs: u64,
+}
+
+/// Time of one dispatch or operator.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// The operator.
+    pub op: &'static str,
+    /// The kernel; the operator's name on the CPU.
+    pub kernel: &'static str,
+    /// The graph node.
+    pub node: String,
+    /// How long it took.
+    pub time: Duration,
+}
+
+#[derive(Debug)]
+enum Executor {
+    Cpu(Box<CpuExecutor>),
+    Gpu(Box<GpuExecutor>),
+}
+
+/// A graph prepared for one device, batch and input size.
+#[derive(Debug)]
+pub struct Session {
+    executor: Executor,
+    outputs: Vec<(String, Layout)>,
+    macs: u64,
+}
+
+impl Session {
+    /// Optimises the graph and prepares it: on a GPU weights are uploaded and pipelines made.
+    ///
+    /// # Errors
+    /// Those of [`GpuExecutor::new`] and [`plan::lower`].
+    pub async fn new(graph: &Graph, device: &Device) -> Result<Self> {
+        Self::with_weights(graph, device, &Arc::default()).await
+    }
+
+    /// As [`Session::new`], sharing the weights on the GPU with other sessions of the same model on the same device.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub async fn with_weights(graph: &Graph, device: &Device, weights: &Arc<WeightStore>) -> Result<Self> {
+        let graph = passes::optimise(graph)?;
+        let outputs = graph.outputs().iter().map(|o| (o.name.clone(), o.layout)).collect();
+        let macs = graph.macs();
+        let executor = match device {
+            Device::Cpu => Executor::Cpu(Box::new(CpuExecutor::new(&graph)?)),
+            Device::Gpu(gpu) => {
+                let program = plan::lower(&graph, gpu.caps()).map_err(|error| name_adapter(error, gpu))?;
+                Executor::Gpu(Box::new(GpuExecutor::new(gpu.clone(), program, weights.clone()).await?))
+            }
+        };
+        Ok(Self { executor, outputs, macs })
+    }
+
+    /// Names of the results, in order.
+    pub fn output_names(&self) -> impl Iterator<Item = &str> {
+        self.outputs.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Runs the model on images `(B, H, W, 3)`, normalised; the results in the order of [`Session::output_names`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an input of another shape; [`Error::DeviceLost`] and [`Error::Gpu`].
+    pub async fn run(&mut self, input: &Tensor) -> Result<Vec<Tensor>> {
+        match &mut self.executor {
+            Executor::Cpu(executor) => executor.run(input),
+            Executor::Gpu(executor) => self.outputs.iter().zip(executor.run(input).await?).map(arranged).collect(),
+        }
+    }
+
+    /// As [`Session::run`], with the time of every dispatch or operator.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; [`Error::InvalidArgument`] when the adapter has no timestamp queries.
+    pub async fn profile(&mut self, input: &Tensor) -> Result<(Vec<Tensor>, Vec<Timing>)> {
+        match &mut self.executor {
+            Executor::Cpu(executor) => {
+                let (outputs, timings) = executor.profile(input)?;
+                let timing = |t: crate::cpu::NodeTiming| Timing { op: t.op, kernel: t.op, node: t.node, time: t.time };
+                Ok((outputs, timings.into_iter().map(timing).collect()))
+            }
+            Executor::Gpu(executor) => {
+                let (outputs, timings) = executor.profile(input).await?;
+                let timing = |t: gpu::DispatchTiming| Timing { op: t.label.op, kernel: t.kernel, node: t.label.node, time: t.time };
+                let outputs = self.outputs.iter().zip(outputs).map(arranged).collect::<Result<_>>()?;
+                Ok((outputs, timings.into_iter().map(timing).collect()))
+            }
+        }
+    }
+
+    /// What was created on the GPU so far; `None` on the CPU.
+    pub fn allocations(&self) -> Option<gpu::Allocations> {
+        match &self.executor {
+            Executor::Cpu(_) => None,
+            Executor::Gpu(executor) => Some(executor.allocations()),
+        }
+    }
+
+    /// Sizes.
+    pub fn stats(&self) -> SessionStats {
+        match &self.executor {
+            Executor::Cpu(executor) => SessionStats {
+                dispatches: executor.graph().nodes().iter().filter(|n| !n.inputs().is_empty()).count(),
+                weights_bytes: executor.weight_bytes(),
+                activation_bytes: executor.activation_bytes(),
+                macs: self.macs,
+            },
+            Executor::Gpu(executor) => SessionStats {
+                dispatches: executor.program().dispatches.len(),
+                weights_bytes: executor.program().weight_bytes(),
+                activation_bytes: executor.activation_bytes(),
+                macs: self.macs,
+            },
+        }
+    }
+}
+
+fn arranged((output, value): (&(String, Layout), Tensor)) -> Result<Tensor> {
+    arrange(&value, output.1)
+}
+
+/// Lowering knows limits, but not whose they are.
+fn name_adapter(error: Error, gpu: &GpuDevice) -> Error {
+    match error {
+        Error::AdapterLimit { adapter, limit, needed, available } => {
+            let adapter = format!("{} {adapter}", gpu.summary().name);
+            Error::AdapterLimit { adapter, limit, needed, available }
+        }
+        other => other,
+    }
+}
