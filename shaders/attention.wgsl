@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         return;
     }
     let first = sequence * params.length * params.qkv_stride + head * HEAD_DIM;
-    let active = row < params.length;
+    let real = row < params.length; // a query, not a thread past the last one
 
     var query: array<vec4f, HEAD4>;
     var acc: array<vec4f, HEAD4>;
@@ -95,7 +95,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
             }
         }
     }
-    if (active) {
+    if (real) {
         let base = (sequence * params.length + row) * params.out_stride + head * HEAD_DIM;
         for (var d = 0u; d < HEAD_DIM; d++) {
             y[base + d] = acc[d / 4u][d % 4u] / sum;

@@ -3,14 +3,18 @@
 
 mod common;
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use common::manifest::{Manifest, rel_err};
+use common::{
+    devices,
+    manifest::{Manifest, rel_err},
+};
 use webmamba::{
-    cpu::CpuExecutor,
+    cpu::{CpuExecutor, arrange},
+    gpu::{GpuDevice, GpuExecutor},
     graph::{Graph, Kind, Layout, Output, Value},
     models::{BuildOptions, Model, ModelOptions},
-    passes,
+    passes, plan,
     tensor::Tensor,
     weights::Weights,
 };
@@ -153,5 +157,48 @@ fn tiny_models_on_the_cpu() {
 fn traces_on_the_cpu() {
     for name in ["mambavision_micro", "mila_micro"] {
         check_trace(name, on_cpu);
+    }
+}
+
+/// Runs a graph, already optimised or not, on a GPU.
+fn on_gpu(device: &Arc<GpuDevice>) -> impl Fn(&Graph, &Tensor) -> Vec<Tensor> {
+    let device = device.clone();
+    move |graph, input| {
+        pollster::block_on(async {
+            let program = plan::lower(graph, device.caps()).unwrap();
+            let mut executor = GpuExecutor::new(device.clone(), program, Arc::default()).await.unwrap();
+            let results = executor.run(input).await.unwrap();
+            graph.outputs().iter().zip(results).map(|(o, t)| arrange(&t, o.layout).unwrap()).collect()
+        })
+    }
+}
+
+#[test]
+fn micro_models_on_lavapipe() {
+    for name in ["mambavision_micro", "mila_micro"] {
+        check_trace(name, on_gpu(&devices::lavapipe()));
+        check_cases(name, on_gpu(&devices::lavapipe()));
+    }
+}
+
+#[test]
+fn micro_models_on_swiftshader() {
+    for name in ["mambavision_micro", "mila_micro"] {
+        check_trace(name, on_gpu(&devices::swiftshader()));
+        check_cases(name, on_gpu(&devices::swiftshader()));
+    }
+}
+
+#[test]
+fn tiny_models_on_lavapipe() {
+    for name in ["mambavision_t", "mila_t"] {
+        check_cases(name, on_gpu(&devices::lavapipe()));
+    }
+}
+
+#[test]
+fn tiny_models_on_swiftshader() {
+    for name in ["mambavision_t", "mila_t"] {
+        check_cases(name, on_gpu(&devices::swiftshader()));
     }
 }

@@ -135,7 +135,10 @@ impl CpuExecutor {
 }
 
 /// A result in the layout in which it is handed out.
-pub(crate) fn arrange(value: &Tensor, layout: Layout) -> Result<Tensor> {
+///
+/// # Errors
+/// None in practice: the number of values stays.
+pub fn arrange(value: &Tensor, layout: Layout) -> Result<Tensor> {
     match (layout, value.shape().dims()) {
         (Layout::Nchw, &[b, h, w, c]) => {
             let (src, plane) = (value.to_f32(), h * w);

@@ -228,9 +228,9 @@ impl GpuExecutor {
     }
 
     async fn read(&self) -> Result<Vec<Tensor>> {
-        let bytes = self.gpu.read(&self.staging).await?;
+        let words = self.gpu.read(&self.staging).await?;
         let outputs = self.program.outputs.iter().zip(&self.readbacks).map(|(output, readback)| {
-            let values: &[f32] = bytemuck::cast_slice(&bytes[readback.offset as usize..][..readback.bytes as usize]);
+            let values: &[f32] = bytemuck::cast_slice(&words[readback.offset as usize / 4..][..readback.bytes as usize / 4]);
             let channels = output.shape.last();
             let rows = values.chunks_exact(padded_channels(channels));
             Tensor::from_f32(output.shape.clone(), rows.flat_map(|row| &row[..channels]).copied().collect())
@@ -247,8 +247,8 @@ fn record(pass: &mut wgpu::ComputePass<'_>, launch: &Launch) {
 }
 
 impl GpuDevice {
-    /// The contents of a mappable buffer, after everything submitted so far.
-    pub(super) async fn read(&self, buffer: &Buffer) -> Result<Vec<u8>> {
+    /// The contents of a mappable buffer as 32-bit words, after everything submitted so far.
+    pub(super) async fn read(&self, buffer: &Buffer) -> Result<Vec<u32>> {
         let (sender, receiver) = futures_channel::oneshot::channel();
         buffer.map_async(MapMode::Read, .., move |result| {
             // The receiver is gone only when this future was dropped, and then nobody wants the answer.
@@ -258,14 +258,11 @@ impl GpuDevice {
         let mapped = receiver.await.map_err(|_| Error::DeviceLost { reason: "the readback was dropped".into() })?;
         self.check()?;
         mapped.map_err(|error| Error::Gpu { reason: format!("the readback failed: {error}") })?;
-        let bytes = {
+        let words = {
             let view = buffer.get_mapped_range(..).map_err(|error| Error::Gpu { reason: error.to_string() })?;
-            // A copy into memory that is aligned for f32.
-            let mut bytes = bytemuck::allocation::cast_vec::<u32, u8>(vec![0u32; view.len() / 4]);
-            bytes.copy_from_slice(&view);
-            bytes
+            view.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect()
         };
         buffer.unmap();
-        Ok(bytes)
+        Ok(words)
     }
 }

@@ -62,8 +62,8 @@ impl Timestamps {
     }
 
     pub(super) async fn read(&self, gpu: &GpuDevice, program: &Program) -> Result<Vec<DispatchTiming>> {
-        let bytes = gpu.read(&self.staging).await?;
-        let ticks = bytes.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b));
+        let words = gpu.read(&self.staging).await?;
+        let ticks = words.as_chunks().0.iter().map(|[low, high]| u64::from(*high) << 32 | u64::from(*low));
         let ticks: Vec<u64> = ticks.collect();
         let period = f64::from(gpu.queue.get_timestamp_period());
         let timings = program.dispatches.iter().zip(ticks.chunks_exact(2)).map(|(dispatch, pair)| DispatchTiming {

@@ -3,3 +3,4 @@
 
 pub mod manifest;
 pub mod pth_writer;
+pub mod devices;

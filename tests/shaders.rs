@@ -1,0 +1,144 @@
+//! Every kernel, specialised as the presets and fixtures need it for every class of adapter, must be valid WGSL, translate to
+//! SPIR-V, MSL and HLSL, and agree with the host on its bindings and parameters.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{HashMap, HashSet};
+
+use naga::{
+    AddressSpace, Module, StorageAccess, TypeInner,
+    back::{hlsl, msl, spv},
+    valid::{Capabilities, ValidationFlags, Validator},
+};
+use webmamba::{
+    gpu::shader,
+    graph::Graph,
+    models::{Architecture, BuildOptions, MambaVision, Mila, preset, preset_names},
+    passes, plan,
+    program::{AdapterClass, Caps, Dispatch, Kernel},
+    weights::Weights,
+};
+
+fn architectures() -> Vec<(String, Architecture, [usize; 2])> {
+    let mut all: Vec<(String, Architecture, [usize; 2])> = preset_names()
+        .into_iter()
+        .map(|name| {
+            let preset = preset(&name).unwrap();
+            (name, preset.architecture, preset.preprocess.size)
+        })
+        .collect();
+    let micro = MambaVision {
+        dim: 16,
+        in_dim: 16,
+        depths: [1, 1, 4, 2],
+        num_heads: [2, 2, 4, 4],
+        window_size: [8, 8, 4, 2],
+        mlp_ratio: 4.0,
+        layer_scale: true,
+        layer_scale_conv: true,
+        num_classes: 10,
+        d_state: 8,
+        d_conv: 3,
+        expand: 1,
+        qkv_bias: true,
+    };
+    // Sequences of 4096 tokens need the scan in three dispatches.
+    let long = MambaVision { window_size: [8, 8, 64, 32], d_state: 16, ..micro.clone() };
+    all.push(("micro".into(), Architecture::MambaVision(micro), [96, 80]));
+    all.push(("long".into(), Architecture::MambaVision(long), [1024, 1024]));
+    let micro =
+        Mila { embed_dim: 16, depths: [1, 1, 2, 1], num_heads: [1, 2, 4, 4], mlp_ratio: 4.0, qkv_bias: true, num_classes: 10 };
+    all.push(("mila".into(), Architecture::Mila(micro), [64, 64]));
+    all
+}
+
+/// One dispatch for each specialised kernel, from the graphs as they are written and as they are optimised.
+fn kernels() -> HashMap<Kernel, Dispatch> {
+    let mut kernels = HashMap::new();
+    for (name, architecture, size) in architectures() {
+        let options = BuildOptions { batch: 2, size, top_k: Some(5) };
+        let graph: Graph = architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
+        for graph in [passes::optimise(&graph).unwrap(), graph] {
+            for class in [AdapterClass::Software, AdapterClass::Hardware] {
+                let program = plan::lower(&graph, &Caps::webgpu_default(class)).unwrap();
+                kernels.extend(program.dispatches.into_iter().map(|d| (d.kernel.clone(), d)));
+            }
+        }
+    }
+    kernels
+}
+
+#[test]
+fn every_specialised_kernel_is_valid_everywhere() {
+    let kernels = kernels();
+    let used: HashSet<&str> = kernels.keys().map(|k| k.shader).collect();
+    for name in shader::names() {
+        assert!(used.contains(name), "no model uses the shader `{name}`");
+    }
+    println!("{} specialised kernels of {} shaders", kernels.len(), used.len());
+    for (kernel, dispatch) in &kernels {
+        let source = shader::assemble(kernel).unwrap();
+        let module = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        let info = validator
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
+        spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{kernel:?} SPIR-V: {e}"));
+        msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default())
+            .unwrap_or_else(|e| panic!("{kernel:?} MSL: {e}"));
+        let (options, pipeline, mut text) = (hlsl::Options::default(), hlsl::PipelineOptions::default(), String::new());
+        hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{kernel:?} HLSL: {e}"));
+        check_bindings(&module, dispatch);
+        check_workgroup(&module, dispatch);
+    }
+}
+
+/// Reads, then writes, then one uniform block whose members are the host's fields in the host's order.
+fn check_bindings(module: &Module, dispatch: &Dispatch) {
+    let name = dispatch.kernel.shader;
+    let mut bound: Vec<(u32, &naga::GlobalVariable)> = Vec::new();
+    for (_, variable) in module.global_variables.iter() {
+        if let Some(binding) = &variable.binding {
+            assert_eq!(binding.group, 0, "{name}");
+            bound.push((binding.binding, variable));
+        }
+    }
+    bound.sort_by_key(|(binding, _)| *binding);
+    let (reads, writes) = (dispatch.reads.len(), dispatch.writes.len());
+    assert_eq!(bound.len(), reads + writes + 1, "{name} binds another number of buffers than the host");
+    assert!(reads + writes <= 8, "{name} needs more storage buffers than WebGPU guarantees");
+    for (i, (binding, variable)) in bound.iter().enumerate() {
+        assert_eq!(*binding as usize, i, "{name} leaves a binding out");
+        match variable.space {
+            AddressSpace::Storage { access } => {
+                assert!(i < reads + writes, "{name}: binding {i} must be the uniform block");
+                assert_eq!(access.contains(StorageAccess::STORE), i >= reads, "{name}: binding {i}");
+            }
+            AddressSpace::Uniform => {
+                assert_eq!(i, reads + writes, "{name}: the uniform block comes last");
+                let TypeInner::Struct { members, span } = &module.types[variable.ty].inner else { panic!("{name}: no struct") };
+                let fields: Vec<&str> = members.iter().map(|m| m.name.as_deref().unwrap()).collect();
+                assert_eq!(fields, dispatch.params.fields, "{name}");
+                assert_eq!(*span as usize, dispatch.params.bytes.len(), "{name}");
+            }
+            other => panic!("{name}: binding {i} is {other:?}"),
+        }
+    }
+}
+
+/// Threads and workgroup memory stay within what WebGPU guarantees.
+fn check_workgroup(module: &Module, dispatch: &Dispatch) {
+    let entry = &module.entry_points[0];
+    assert!(entry.workgroup_size.iter().product::<u32>() <= 256, "{:?}", dispatch.kernel);
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).unwrap();
+    let bytes: u32 = module
+        .global_variables
+        .iter()
+        .filter(|(_, v)| v.space == AddressSpace::WorkGroup)
+        .map(|(_, v)| layouter[v.ty].size)
+        .sum();
+    assert!(bytes <= 16 << 10, "{:?}: {bytes} bytes of workgroup memory", dispatch.kernel);
+}
