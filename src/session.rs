@@ -159,8 +159,8 @@ impl Session {
     /// [`Error::InvalidArgument`] for an input of another shape; [`Error::DeviceLost`] and [`Error::Gpu`].
     pub async fn run(&mut self, input: &Tensor) -> Result<Vec<Tensor>> {
         match &mut self.executor {
-            Executor::Cpu(executor) => executor.run(input),
-            Executor::Gpu(executor) => self.outputs.iter().zip(executor.run(input).await?).map(arranged).collect(),
+            Executor::Cpu(executor) => executor.run(&[input]),
+            Executor::Gpu(executor) => self.outputs.iter().zip(executor.run(&[input]).await?).map(arranged).collect(),
         }
     }
 
@@ -171,12 +171,12 @@ impl Session {
     pub async fn profile(&mut self, input: &Tensor) -> Result<(Vec<Tensor>, Vec<Timing>)> {
         match &mut self.executor {
             Executor::Cpu(executor) => {
-                let (outputs, timings) = executor.profile(input)?;
+                let (outputs, timings) = executor.profile(&[input])?;
                 let timing = |t: crate::cpu::NodeTiming| Timing { op: t.op, kernel: t.op, node: t.node, time: t.time };
                 Ok((outputs, timings.into_iter().map(timing).collect()))
             }
             Executor::Gpu(executor) => {
-                let (outputs, timings) = executor.profile(input).await?;
+                let (outputs, timings) = executor.profile(&[input]).await?;
                 let timing = |t: gpu::DispatchTiming| Timing { op: t.label.op, kernel: t.kernel, node: t.label.node, time: t.time };
                 let outputs = self.outputs.iter().zip(outputs).map(arranged).collect::<Result<_>>()?;
                 Ok((outputs, timings.into_iter().map(timing).collect()))

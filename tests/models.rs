@@ -136,7 +136,7 @@ fn arranged(got: &Tensor, part: &Range<usize>, want: &Tensor, name: &str) -> Vec
 }
 
 fn on_cpu(graph: &Graph, input: &Tensor) -> Vec<Tensor> {
-    CpuExecutor::new(graph).unwrap().run(input).unwrap()
+    CpuExecutor::new(graph).unwrap().run(&[input]).unwrap()
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn on_gpu(device: &Arc<GpuDevice>) -> impl Fn(&Graph, &Tensor) -> Vec<Tensor> {
         pollster::block_on(async {
             let program = plan::lower(graph, device.caps()).unwrap();
             let mut executor = GpuExecutor::new(device.clone(), program, Arc::default()).await.unwrap();
-            let results = executor.run(input).await.unwrap();
+            let results = executor.run(&[input]).await.unwrap();
             graph.outputs().iter().zip(results).map(|(o, t)| arrange(&t, o.layout).unwrap()).collect()
         })
     }

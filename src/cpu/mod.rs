@@ -7,7 +7,7 @@ use crate::{
     graph::{Graph, Kind, Layout},
     passes,
     platform::Stopwatch,
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 
 /// A graph with its constants in the form in which the CPU reads them.
@@ -84,31 +84,31 @@ impl CpuExecutor {
         peak
     }
 
-    /// Runs the graph on images `(B, H, W, 3)`; the results in the order of the graph's outputs.
+    /// Runs the graph on its inputs, in their order; the results in the order of the graph's outputs.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when the input does not have the graph's shape.
-    pub fn run(&self, input: &Tensor) -> Result<Vec<Tensor>> {
-        self.run_with(input, |_| {})
+    /// [`Error::InvalidArgument`] when the inputs do not have the graph's shapes.
+    pub fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        self.run_with(inputs, |_| {})
     }
 
     /// As [`CpuExecutor::run`], with the time that every node took.
     ///
     /// # Errors
     /// As [`CpuExecutor::run`].
-    pub fn profile(&self, input: &Tensor) -> Result<(Vec<Tensor>, Vec<NodeTiming>)> {
+    pub fn profile(&self, inputs: &[&Tensor]) -> Result<(Vec<Tensor>, Vec<NodeTiming>)> {
         let mut timings = Vec::new();
-        let outputs = self.run_with(input, |timing| timings.push(timing))?;
+        let outputs = self.run_with(inputs, |timing| timings.push(timing))?;
         Ok((outputs, timings))
     }
 
-    fn run_with(&self, input: &Tensor, mut report: impl FnMut(NodeTiming)) -> Result<Vec<Tensor>> {
-        let wanted = self.graph.node(self.graph.input()).shape();
-        if input.shape() != wanted {
-            return Err(Error::InvalidArgument(format!("the input must be {wanted}, found {}", input.shape())));
-        }
+    fn run_with(&self, inputs: &[&Tensor], mut report: impl FnMut(NodeTiming)) -> Result<Vec<Tensor>> {
         let mut values: Vec<Option<Tensor>> = self.constants.clone();
-        values[self.graph.input().index()] = Some(input.clone().into_f32()?);
+        let wanted = self.graph.inputs().iter().map(|v| self.graph.node(*v).shape());
+        check_inputs(wanted, inputs)?;
+        for (value, input) in self.graph.inputs().iter().zip(inputs) {
+            values[value.index()] = Some((*input).clone().into_f32()?);
+        }
         for (i, node) in self.graph.nodes().iter().enumerate() {
             let Kind::Op(op, inputs) = &node.kind else { continue };
             let operands: Vec<&Tensor> = inputs.iter().filter_map(|v| values[v.index()].as_ref()).collect();
@@ -132,6 +132,19 @@ impl CpuExecutor {
             })
             .collect()
     }
+}
+
+/// Holds inputs against the shapes that a graph or program wants.
+pub(crate) fn check_inputs<'a>(wanted: impl ExactSizeIterator<Item = &'a Shape>, inputs: &[&Tensor]) -> Result<()> {
+    if wanted.len() != inputs.len() {
+        return Err(Error::InvalidArgument(format!("there must be {} inputs, found {}", wanted.len(), inputs.len())));
+    }
+    for (wanted, input) in wanted.zip(inputs) {
+        if input.shape() != wanted {
+            return Err(Error::InvalidArgument(format!("the input must be {wanted}, found {}", input.shape())));
+        }
+    }
+    Ok(())
 }
 
 /// A result in the layout in which it is handed out.

@@ -8,6 +8,7 @@ use wgpu::{
 };
 
 use crate::{
+    cpu::check_inputs,
     error::{Error, Result},
     gpu::{
         GpuDevice, WeightStore,
@@ -54,10 +55,9 @@ pub struct GpuExecutor {
     plan: Plan,
     slots: Vec<Buffer>,
     launches: Vec<Launch>,
-    input_slot: usize,
     readbacks: Vec<Readback>,
     staging: Buffer,
-    /// The input with padded channels, reused from frame to frame.
+    /// An input with padded channels, reused from frame to frame.
     padded: Vec<f32>,
     /// Keeps the pages alive.
     _weights: Arc<WeightStore>,
@@ -70,6 +70,14 @@ impl GpuExecutor {
     /// [`Error::OutOfMemory`], [`Error::AdapterLimit`], [`Error::DeviceLost`]; [`Error::Gpu`] when a kernel is rejected.
     pub async fn new(gpu: Arc<GpuDevice>, program: Program, weights: Arc<WeightStore>) -> Result<Self> {
         let plan = plan::plan(&program);
+        Self::with_plan(gpu, program, weights, plan).await
+    }
+
+    /// As [`GpuExecutor::new`] with memory assigned by the caller; see [`Plan::guarded`].
+    ///
+    /// # Errors
+    /// As [`GpuExecutor::new`].
+    pub async fn with_plan(gpu: Arc<GpuDevice>, program: Program, weights: Arc<WeightStore>, plan: Plan) -> Result<Self> {
         weights.upload(&gpu, &program.weights).await?;
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let mut slots = Vec::with_capacity(plan.slots.len());
@@ -132,10 +140,9 @@ impl GpuExecutor {
             staging_bytes += bytes;
         }
         let staging = gpu.buffer("readback", staging_bytes.max(16), BufferUsages::MAP_READ | BufferUsages::COPY_DST).await?;
-        let input_slot = program.input.as_ref().and_then(|input| plan.slot_of[input.buffer.0]).unwrap_or_default();
         gpu.check()?;
         let padded = Vec::new();
-        Ok(Self { gpu, program, plan, slots, launches, input_slot, readbacks, staging, padded, _weights: weights })
+        Ok(Self { gpu, program, plan, slots, launches, readbacks, staging, padded, _weights: weights })
     }
 
     /// The program that runs.
@@ -154,12 +161,12 @@ impl GpuExecutor {
         Allocations { buffers, bind_groups, pipelines }
     }
 
-    /// Runs the program on images `(B, H, W, 3)`; results in the order of the program's outputs, channels-last.
+    /// Runs the program on its inputs, in their order; results in the order of the program's outputs, channels-last.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when the input has another shape, [`Error::DeviceLost`], [`Error::Gpu`].
-    pub async fn run(&mut self, input: &Tensor) -> Result<Vec<Tensor>> {
-        self.upload(input)?;
+    /// [`Error::InvalidArgument`] when the inputs have other shapes, [`Error::DeviceLost`], [`Error::Gpu`].
+    pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        self.upload(inputs)?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor { label: Some("frame"), timestamp_writes: None });
@@ -176,9 +183,9 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// As [`GpuExecutor::run`]; [`Error::InvalidArgument`] when the adapter has no timestamps.
-    pub async fn profile(&mut self, input: &Tensor) -> Result<(Vec<Tensor>, Vec<DispatchTiming>)> {
+    pub async fn profile(&mut self, inputs: &[&Tensor]) -> Result<(Vec<Tensor>, Vec<DispatchTiming>)> {
         let timestamps = Timestamps::new(&self.gpu, self.launches.len()).await?;
-        self.upload(input)?;
+        self.upload(inputs)?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         for (i, launch) in self.launches.iter().enumerate() {
             let (set, first) = timestamps.place(i);
@@ -197,27 +204,52 @@ impl GpuExecutor {
         Ok((outputs, timestamps.read(&self.gpu, &self.program).await?))
     }
 
-    /// Writes the input with its channels padded.
-    fn upload(&mut self, input: &Tensor) -> Result<()> {
-        self.gpu.check()?;
-        let Some(wanted) = &self.program.input else {
-            return Err(Error::InvalidArgument("the program has no input".into()));
-        };
-        if *input.shape() != wanted.shape {
-            return Err(Error::InvalidArgument(format!("the input must be {}, found {}", wanted.shape, input.shape())));
+    /// Fills every slot with NaN, so that whatever a kernel leaves unwritten or writes past an end shows. For tests.
+    pub fn poison(&self) {
+        for (slot, bytes) in self.slots.iter().zip(&self.plan.slots) {
+            self.gpu.queue.write_buffer(slot, 0, &vec![0xff; *bytes as usize]);
         }
-        let channels = wanted.shape.last();
-        let values = input.to_f32();
-        let padded = if channels % CHANNEL_ALIGN == 0 {
-            &values[..]
-        } else {
-            self.padded.resize(wanted.shape.rows() * padded_channels(channels), 0.0);
-            for (to, from) in self.padded.chunks_exact_mut(padded_channels(channels)).zip(values.chunks_exact(channels)) {
-                to[..channels].copy_from_slice(from);
+    }
+
+    /// Buffers that were written past their end since [`GpuExecutor::poison`], of a plan by [`Plan::guarded`].
+    ///
+    /// # Errors
+    /// Those of reading back.
+    pub async fn overruns(&self) -> Result<Vec<String>> {
+        let mut overruns = Vec::new();
+        for (buffer, slot) in self.program.buffers.iter().zip(&self.slots) {
+            let staging = self.gpu.buffer("guards", slot.size(), BufferUsages::MAP_READ | BufferUsages::COPY_DST).await?;
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(slot, 0, &staging, 0, slot.size());
+            self.gpu.queue.submit([encoder.finish()]);
+            let words = self.gpu.read(&staging).await?;
+            if words[buffer.bytes as usize / 4..].iter().any(|w| *w != u32::MAX) {
+                overruns.push(buffer.name.clone());
             }
-            &self.padded[..]
-        };
-        self.gpu.queue.write_buffer(&self.slots[self.input_slot], 0, bytemuck::cast_slice(padded));
+        }
+        Ok(overruns)
+    }
+
+    /// Writes the inputs with their channels padded.
+    fn upload(&mut self, inputs: &[&Tensor]) -> Result<()> {
+        self.gpu.check()?;
+        check_inputs(self.program.inputs.iter().map(|i| &i.shape), inputs)?;
+        for (wanted, input) in self.program.inputs.iter().zip(inputs) {
+            let Some(slot) = self.plan.slot_of[wanted.buffer.0] else { continue };
+            let channels = wanted.shape.last();
+            let values = input.to_f32();
+            let padded = if channels % CHANNEL_ALIGN == 0 {
+                &values[..]
+            } else {
+                self.padded.clear();
+                self.padded.resize(wanted.shape.rows() * padded_channels(channels), 0.0);
+                for (to, from) in self.padded.chunks_exact_mut(padded_channels(channels)).zip(values.chunks_exact(channels)) {
+                    to[..channels].copy_from_slice(from);
+                }
+                &self.padded[..]
+            };
+            self.gpu.queue.write_buffer(&self.slots[slot], 0, bytemuck::cast_slice(padded));
+        }
         Ok(())
     }
 

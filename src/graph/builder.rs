@@ -15,12 +15,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Builder {
     graph: Graph,
+    input: Value,
 }
 
 impl Builder {
     /// A builder for images `(B, H, W, 3)`.
     pub fn new(input: impl Into<Shape>) -> Self {
-        Self { graph: Graph::new(input) }
+        let mut graph = Graph::new();
+        let input = graph.input("input", input);
+        Self { graph, input }
     }
 
     /// The finished graph.
@@ -30,7 +33,7 @@ impl Builder {
 
     /// The image batch.
     pub fn input(&self) -> Value {
-        self.graph.input()
+        self.input
     }
 
     /// Shape of a value.

@@ -26,7 +26,7 @@ impl Value {
 /// Where a node's value comes from.
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// The image batch `(B, H, W, 3)`.
+    /// Given at every run.
     Input,
     /// A checkpoint tensor or one derived from it.
     Constant(Tensor),
@@ -81,18 +81,24 @@ pub struct Output {
 }
 
 /// A model for one batch size and input size.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
-    input: Value,
+    inputs: Vec<Value>,
     outputs: Vec<Output>,
 }
 
 impl Graph {
-    /// A graph with nothing but its input: images of this shape, `(B, H, W, 3)`.
-    pub fn new(input: impl Into<Shape>) -> Self {
-        let node = Node { name: "input".into(), kind: Kind::Input, desc: TensorDesc::f32(input) };
-        Self { nodes: vec![node], input: Value(0), outputs: Vec::new() }
+    /// A graph without nodes.
+    pub const fn new() -> Self {
+        Self { nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() }
+    }
+
+    /// Adds an input of this shape; models have one, the image batch `(B, H, W, 3)`.
+    pub fn input(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> Value {
+        let value = self.push(Node { name: name.into(), kind: Kind::Input, desc: TensorDesc::f32(shape) });
+        self.inputs.push(value);
+        value
     }
 
     /// All nodes; inputs of a node always come before it.
@@ -105,9 +111,9 @@ impl Graph {
         &self.nodes[value.index()]
     }
 
-    /// The image batch.
-    pub fn input(&self) -> Value {
-        self.input
+    /// The inputs in order.
+    pub fn inputs(&self) -> &[Value] {
+        &self.inputs
     }
 
     /// The results.

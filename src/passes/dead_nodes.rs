@@ -8,7 +8,6 @@ use crate::{error::Result, graph::Graph, passes::rewrite::Rewrite};
 /// None in practice: the remaining nodes are copied as they are.
 pub fn dead_nodes(graph: &Graph) -> Result<Graph> {
     let mut live = vec![false; graph.nodes().len()];
-    live[graph.input().index()] = true;
     for output in graph.outputs() {
         live[output.value.index()] = true;
     }

@@ -72,10 +72,11 @@ mod tests {
     };
 
     fn graph(read_twice: bool, bias: bool) -> Result<Graph> {
-        let mut g = Graph::new([1, 5, 4, 3]);
+        let mut g = Graph::new();
+        let x = g.input("x", [1, 5, 4, 3]);
         let ramp = |n: usize, from: f32| (0..n).map(|i| from + (i * 7 % 11) as f32 * 0.1).collect::<Vec<f32>>();
         let weight = g.constant("conv.weight", Tensor::from_f32([6, 3, 3, 3], ramp(162, -0.4))?);
-        let mut inputs = vec![g.input(), weight];
+        let mut inputs = vec![x, weight];
         if bias {
             inputs.push(g.constant("conv.bias", Tensor::from_f32([6], ramp(6, 0.2))?));
         }

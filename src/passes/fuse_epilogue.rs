@@ -66,11 +66,11 @@ mod tests {
 
     /// gate * (x + gamma * silu(linear(x))), the activated value also an output on request.
     fn graph(expose: bool) -> Result<Graph> {
-        let mut g = Graph::new([1, 2, 3, 4]);
+        let mut g = Graph::new();
+        let x = g.input("x", [1, 2, 3, 4]);
         let ramp = |n: usize| (0..n).map(|i| (i * 5 % 7) as f32 * 0.2 - 0.5).collect::<Vec<f32>>();
         let weight = g.constant("weight", Tensor::from_f32([4, 4], ramp(16))?);
         let gamma = g.constant("gamma", Tensor::from_f32([4], ramp(4))?);
-        let x = g.input();
         let linear = g.op("linear", Linear::default(), vec![x, weight])?;
         let act = g.op("act", Activation(Act::Silu), vec![linear])?;
         let scaled = g.op("scaled", Scale, vec![act, gamma])?;

@@ -38,8 +38,8 @@ mod tests {
     #[test]
     fn the_rotation_disappears_into_the_attention() -> Result<()> {
         let (h, w, c) = (3, 2, 8);
-        let mut g = Graph::new([2, h, w, c]);
-        let x = g.input();
+        let mut g = Graph::new();
+        let x = g.input("x", [2, h, w, c]);
         let v = g.op("tokens", Reshape([2, h * w, c].into()), vec![x])?;
         let ramp = (0..2 * c * c).map(|i| (i * 5 % 13) as f32 * 0.1 - 0.6).collect();
         let weight = g.constant("weight", Tensor::from_f32([2 * c, c], ramp)?);

@@ -32,12 +32,13 @@ mod tests {
 
     #[test]
     fn both_layouts_give_the_same_result() -> Result<()> {
-        let mut g = Graph::new([1, 4, 3, 3]);
+        let mut g = Graph::new();
+        let x = g.input("x", [1, 4, 3, 3]);
         let weight = (0..5 * 3 * 9).map(|i| (i * 7 % 17) as f32 * 0.1 - 0.8).collect();
         let weight = g.constant("w", Tensor::from_f32([5, 3, 3, 3], weight)?);
         let epilogue = Epilogue::default();
         let conv = Conv2d { stride: 1, padding: 1, layout: WeightLayout::Oihw, epilogue };
-        let y = g.op("conv", conv, vec![g.input(), weight])?;
+        let y = g.op("conv", conv, vec![x, weight])?;
         g.output("y", y, Layout::Nchw);
         let after = hwio_weights(&g)?;
         let is_hwio = |n: &crate::graph::Node| matches!(&n.kind, Kind::Op(Op::Conv2d(c), _) if c.layout == WeightLayout::Hwio);

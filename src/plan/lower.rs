@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, Kind},
     ops::Op,
-    program::{BufId, Caps, Label, Lowering, Operand, Program, ProgramOutput, WeightId, device_bytes},
+    program::{BufId, Caps, Label, Lowering, Operand, Program, ProgramValue, WeightId, device_bytes},
 };
 
 /// The dispatches of a graph for an adapter with these capabilities.
@@ -24,7 +24,7 @@ pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
             Kind::Input => {
                 let buffer = program.add_activation(&node.name, node.shape());
                 let shape = node.shape().clone();
-                program.input = Some(ProgramOutput { name: node.name.clone(), buffer, shape });
+                program.inputs.push(ProgramValue { name: node.name.clone(), buffer, shape });
                 Some(buffer)
             }
             Kind::Op(op, inputs) => {
@@ -72,7 +72,7 @@ pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
             return Err(Error::InvalidArgument(format!("output `{}` is a constant", output.name)));
         };
         let shape = graph.node(output.value).shape().clone();
-        program.outputs.push(ProgramOutput { name: output.name.clone(), buffer, shape });
+        program.outputs.push(ProgramValue { name: output.name.clone(), buffer, shape });
     }
     Ok(program)
 }

@@ -15,6 +15,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A slot of its own for every buffer, `guard` bytes larger than the buffer: to find out who writes past an end.
+    pub fn guarded(program: &Program, guard: u64) -> Self {
+        let slots = program.buffers.iter().map(|b| (b.bytes + guard).next_multiple_of(256)).collect();
+        Self { slots, slot_of: (0..program.buffers.len()).map(Some).collect() }
+    }
+
     /// Bytes of all slots.
     pub fn bytes(&self) -> u64 {
         self.slots.iter().sum()
@@ -57,7 +63,7 @@ fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
         let (first, last) = lifetimes[buffer].unwrap_or((at, at));
         lifetimes[buffer] = Some((first.min(at), last.max(at)));
     };
-    if let Some(input) = &program.input {
+    for input in &program.inputs {
         touch(input.buffer.0, 0);
     }
     for (i, dispatch) in program.dispatches.iter().enumerate() {

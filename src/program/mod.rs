@@ -106,9 +106,9 @@ pub struct BufferInfo {
     pub name: String,
 }
 
-/// A named result of a program.
+/// A named input or result of a program.
 #[derive(Debug, Clone)]
-pub struct ProgramOutput {
+pub struct ProgramValue {
     /// Name, such as `logits`.
     pub name: String,
     /// Where it is.
@@ -126,10 +126,10 @@ pub struct Program {
     pub weights: Vec<PackedWeight>,
     /// Launches in order.
     pub dispatches: Vec<Dispatch>,
-    /// The input image batch.
-    pub input: Option<ProgramOutput>,
+    /// Inputs in the graph's order.
+    pub inputs: Vec<ProgramValue>,
     /// Results in the graph's order.
-    pub outputs: Vec<ProgramOutput>,
+    pub outputs: Vec<ProgramValue>,
 }
 
 impl Program {

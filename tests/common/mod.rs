@@ -4,3 +4,4 @@
 pub mod manifest;
 pub mod pth_writer;
 pub mod devices;
+pub mod cases;

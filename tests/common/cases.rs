@@ -1,0 +1,294 @@
+//! Cases of single operators at awkward sizes: the tests hold them against the CPU twins, the benchmarks time them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+
+use webmamba::{
+    graph::{Graph, Layout},
+    ops::*,
+    tensor::{Shape, Tensor},
+    weights::fill_uniform,
+};
+
+/// Largest error over the standard deviation of the expected values (over 1 where they hardly vary).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tolerance {
+    /// Copies.
+    Exact,
+    /// A few roundings a value.
+    Close,
+    /// Sums of many terms and chains of exponentials.
+    Accumulated,
+}
+
+impl Tolerance {
+    pub fn limit(self) -> f64 {
+        match self {
+            Self::Exact => 0.0,
+            Self::Close => 2e-6,
+            Self::Accumulated => 2e-5,
+        }
+    }
+}
+
+/// An operand: a shape, a range of values, and whether it is a constant of the graph.
+#[derive(Clone)]
+pub struct Operand {
+    pub shape: Vec<usize>,
+    pub range: [f64; 2],
+    pub constant: bool,
+}
+
+pub struct Case {
+    pub name: String,
+    pub op: Op,
+    pub operands: Vec<Operand>,
+    pub tolerance: Tolerance,
+}
+
+impl Case {
+    /// The operator alone in a graph, and the values of its inputs.
+    pub fn graph(&self) -> (Graph, Vec<Tensor>) {
+        let (mut graph, mut inputs, mut values) = (Graph::new(), Vec::new(), Vec::new());
+        for (i, operand) in self.operands.iter().enumerate() {
+            let name = format!("{}.{i}", self.name);
+            let shape = Shape::from(operand.shape.clone());
+            let tensor = match &self.op {
+                Op::LinearAttention(a) if a.fused_rope && i >= 2 => self.rope_table(i - 2),
+                Op::Rope(_) if i >= 1 => self.rope_table(i - 1),
+                _ => Tensor::from_f32(shape.clone(), fill_uniform(&name, &shape, operand.range[0], operand.range[1])).unwrap(),
+            };
+            if operand.constant {
+                values.push(graph.constant(name, tensor));
+            } else {
+                values.push(graph.input(name, shape));
+                inputs.push(tensor);
+            }
+        }
+        let y = graph.op(self.name.clone(), self.op.clone(), values).unwrap();
+        graph.output("y", y, Layout::Plain);
+        (graph, inputs)
+    }
+
+    /// Rows or columns of the tables that fit the operands.
+    fn rope_table(&self, axis: usize) -> Tensor {
+        let tables = self.operands.len() - 2;
+        let extent = |axis: usize| self.operands[tables + axis].shape[0];
+        rope_tables(extent(0), extent(1), self.operands[tables].shape[1] * 2, 10_000.0).unwrap()[axis].clone()
+    }
+}
+
+fn input(shape: impl Into<Vec<usize>>) -> Operand {
+    Operand { shape: shape.into(), range: [-1.0, 1.0], constant: false }
+}
+
+fn constant(shape: impl Into<Vec<usize>>) -> Operand {
+    Operand { constant: true, ..input(shape) }
+}
+
+fn ranged(operand: Operand, lo: f64, hi: f64) -> Operand {
+    Operand { range: [lo, hi], ..operand }
+}
+
+fn case(name: String, op: impl Into<Op>, operands: Vec<Operand>, tolerance: Tolerance) -> Case {
+    Case { name, op: op.into(), operands, tolerance }
+}
+
+const EVERYTHING: Epilogue = Epilogue { bias: true, act: Act::Silu, scale: true, residual: true, gate: true };
+
+/// Weight, then the parts of an epilogue for an output of this shape.
+fn with_epilogue(x: Operand, weight: Operand, epilogue: Epilogue, output: &[usize]) -> Vec<Operand> {
+    let n = *output.last().unwrap();
+    let mut operands = vec![x, weight];
+    operands.extend(epilogue.bias.then(|| constant([n])));
+    operands.extend(epilogue.scale.then(|| constant([n])));
+    operands.extend(epilogue.residual.then(|| input(output)));
+    operands.extend(epilogue.gate.then(|| input(output)));
+    operands
+}
+
+/// All cases that tests run.
+pub fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    linear(&mut all);
+    convolutions(&mut all);
+    norms_and_pointwise(&mut all);
+    windows_and_attention(&mut all);
+    scans(&mut all);
+    linear_attentions(&mut all);
+    heads(&mut all);
+    all
+}
+
+fn linear(all: &mut Vec<Case>) {
+    // rows, channels of x, channels read, columns
+    for [m, c, k, n] in [
+        [1, 1, 1, 1],
+        [3, 3, 3, 5],
+        [63, 65, 65, 10],
+        [65, 63, 63, 197],
+        [197, 36, 20, 160],
+        [197, 320, 160, 65],
+        [1757, 64, 64, 33],
+        [1, 1757, 1757, 1000],
+    ] {
+        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING)] {
+            let operands = with_epilogue(input([m, c]), constant([n, k]), epilogue, &[m, n]);
+            all.push(case(format!("linear {m} x {k} of {c} x {n} {label}"), Linear { epilogue }, operands, Tolerance::Accumulated));
+        }
+    }
+    for (i, act) in [Act::Relu, Act::Gelu, Act::GeluTanh, Act::EluPlusOne].into_iter().enumerate() {
+        // Each part of the epilogue alone, too.
+        let epilogue = Epilogue { bias: i == 0, act, scale: i == 1, residual: i == 2, gate: i == 3 };
+        let operands = with_epilogue(input([2, 63, 12]), constant([20, 12]), epilogue, &[2, 63, 20]);
+        all.push(case(format!("linear {}", act.name()), Linear { epilogue }, operands, Tolerance::Accumulated));
+    }
+}
+
+fn convolutions(all: &mut Vec<Case>) {
+    // batch, height, width, channels, filters, kernel, stride
+    for [b, h, w, c, n, k, stride] in [
+        [1, 1, 1, 1, 1, 3, 1],
+        [1, 3, 3, 3, 16, 3, 2],
+        [2, 7, 5, 3, 10, 3, 2],
+        [1, 65, 63, 3, 8, 3, 1],
+        [2, 9, 13, 20, 65, 3, 1],
+        [1, 14, 14, 32, 64, 3, 2],
+        [1, 197, 3, 5, 7, 1, 1],
+        [1, 28, 28, 63, 33, 1, 2],
+    ] {
+        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING)] {
+            let out = |extent: usize| (extent + 2 * (k / 2) - k) / stride + 1;
+            let op = Conv2d { stride, padding: k / 2, layout: WeightLayout::Oihw, epilogue };
+            let operands = with_epilogue(input([b, h, w, c]), constant([n, c, k, k]), epilogue, &[b, out(h), out(w), n]);
+            let name = format!("conv2d {b} x {h} x {w} x {c} to {n}, {k} x {k}, stride {stride} {label}");
+            all.push(case(name, op, operands, Tolerance::Accumulated));
+        }
+    }
+    // batch, height, width, channels, kernel height, kernel width, stride
+    for [b, h, w, c, kh, kw, stride] in [
+        [1, 1, 1, 1, 3, 3, 1],
+        [1, 1, 197, 65, 1, 3, 1],
+        [2, 1, 1757, 10, 1, 3, 1],
+        [2, 9, 7, 63, 3, 3, 1],
+        [1, 65, 63, 5, 3, 3, 2],
+    ] {
+        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING)] {
+            let padding = [kh / 2, kw / 2];
+            let out = |extent: usize, k: usize| (extent + 2 * (k / 2) - k) / stride + 1;
+            let op = DepthwiseConv2d { stride, padding, epilogue };
+            let output = [b, out(h, kh), out(w, kw), c];
+            let operands = with_epilogue(input([b, h, w, c]), constant([c, 1, kh, kw]), epilogue, &output);
+            let name = format!("depthwise_conv2d {b} x {h} x {w} x {c}, {kh} x {kw}, stride {stride} {label}");
+            all.push(case(name, op, operands, Tolerance::Close));
+        }
+    }
+}
+
+fn norms_and_pointwise(all: &mut Vec<Case>) {
+    for [rows, c] in [[1, 1], [3, 3], [63, 65], [197, 196], [65, 63], [3, 1757], [1757, 16]] {
+        let operands = vec![ranged(input([rows, c]), -1.0, 3.0), constant([c]), constant([c])];
+        all.push(case(format!("layer_norm {rows} x {c}"), LayerNorm { eps: 1e-5 }, operands, Tolerance::Accumulated));
+        let mut operands = vec![input([rows, c]), constant([c]), constant([c]), constant([c])];
+        operands.push(ranged(constant([c]), 0.5, 1.5));
+        all.push(case(format!("batch_norm {rows} x {c}"), BatchNorm { eps: 1e-4 }, operands, Tolerance::Close));
+        all.push(case(format!("add {rows} x {c}"), Add, vec![input([rows, c]), input([rows, c])], Tolerance::Close));
+        all.push(case(format!("mul {rows} x {c}"), Mul, vec![input([rows, c]), input([rows, c])], Tolerance::Close));
+        all.push(case(format!("scale {rows} x {c}"), Scale, vec![input([rows, c]), constant([c])], Tolerance::Close));
+    }
+    for act in [Act::Identity, Act::Relu, Act::Gelu, Act::GeluTanh, Act::Silu, Act::EluPlusOne] {
+        // Far beyond what networks produce, so that nothing overflows into NaN.
+        for reach in [6.0, 150.0] {
+            let operands = vec![ranged(input([65, 63]), -reach, reach)];
+            all.push(case(format!("{} to {reach}", act.name()), Activation(act), operands, Tolerance::Close));
+        }
+    }
+}
+
+fn windows_and_attention(all: &mut Vec<Case>) {
+    for [b, h, w, c, size] in [[1, 1, 1, 1, 3], [2, 9, 7, 5, 4], [1, 28, 14, 20, 14], [2, 16, 12, 63, 14]] {
+        let name = format!("window_partition {b} x {h} x {w} x {c} by {size}");
+        all.push(case(name, WindowPartition { size }, vec![input([b, h, w, c])], Tolerance::Exact));
+        let windows = h.div_ceil(size) * w.div_ceil(size);
+        let op = WindowReverse { size, height: h, width: w };
+        let name = format!("window_reverse {b} x {h} x {w} x {c} by {size}");
+        all.push(case(name, op, vec![input([b * windows, size * size, c])], Tolerance::Exact));
+    }
+    // batch, length, heads, head dim
+    for [b, l, heads, d] in [
+        [1, 1, 1, 1],
+        [2, 3, 2, 3],
+        [2, 63, 2, 20],
+        [1, 65, 3, 49],
+        [1, 197, 2, 40],
+        [3, 49, 2, 64],
+        [1, 128, 1, 98],
+        [1, 257, 1, 128],
+    ] {
+        let operands = vec![ranged(input([b, l, 3 * heads * d]), -3.0, 3.0)];
+        all.push(case(format!("attention {b} x {l}, {heads} heads of {d}"), Attention { heads }, operands, Tolerance::Accumulated));
+    }
+}
+
+/// A selective scan: batch, length, channels, states, rank, channels of xz.
+pub fn scan([b, l, d, s, r, w]: [usize; 6]) -> Case {
+    let operands = vec![
+        input([b, l, w]),
+        ranged(input([b, l, d]), -2.0, 1.0),
+        input([b, l, r + 2 * s]),
+        ranged(constant([d, s]), -4.0, -0.05),
+        constant([d]),
+        ranged(constant([d]), -2.0, 0.0),
+    ];
+    let name = format!("selective_scan {b} x {l} x {d} of {w}, {s} states");
+    case(name, SelectiveScan, operands, Tolerance::Accumulated)
+}
+
+fn scans(all: &mut Vec<Case>) {
+    for sizes in [
+        [1, 1, 1, 1, 1, 1],
+        [1, 3, 3, 8, 2, 6],
+        [2, 7, 5, 8, 3, 10],
+        [1, 63, 8, 8, 1, 16],
+        [2, 65, 9, 16, 4, 9],
+        [1, 196, 20, 8, 20, 40],
+        [1, 197, 65, 8, 49, 130],
+        [2, 255, 12, 5, 1, 24],
+        [1, 257, 3, 8, 1, 6],
+        [1, 1023, 8, 8, 1, 16],
+        [1, 1025, 8, 8, 1, 16],
+        [2, 1757, 10, 16, 2, 20],
+        [1, 4099, 3, 8, 1, 3],
+        [1, 16_384, 9, 8, 2, 18],
+    ] {
+        all.push(scan(sizes));
+    }
+}
+
+fn linear_attentions(all: &mut Vec<Case>) {
+    // batch, height, width, heads, head dim
+    for [b, h, w, heads, d] in
+        [[1, 1, 1, 1, 4], [2, 3, 1, 2, 4], [1, 7, 7, 4, 32], [2, 9, 7, 1, 12], [1, 1, 197, 2, 20], [1, 7, 251, 2, 16], [1, 5, 13, 1, 64]]
+    {
+        let (l, c) = (h * w, heads * d);
+        let positive = |operand| ranged(operand, 0.05, 2.0);
+        let tables = [constant([h, c / 2]), constant([w, c / 2])];
+        let name = format!("{b} x {h} x {w}, {heads} heads of {d}");
+        let operands = [vec![positive(input([b, l, 2 * c])), input([b, l, c])], tables.to_vec()].concat();
+        let op = LinearAttention { heads, fused_rope: true };
+        all.push(case(format!("linear_attention with rope {name}"), op, operands, Tolerance::Accumulated));
+        let operands = vec![positive(input([b, l, 2 * c])), input([b, l, c]), input([b, l, 2 * c])];
+        let op = LinearAttention { heads, fused_rope: false };
+        all.push(case(format!("linear_attention {name}"), op, operands, Tolerance::Accumulated));
+        let operands = [vec![input([b, l, 2 * c])], tables.to_vec()].concat();
+        all.push(case(format!("rope {name}"), Rope { parts: 2 }, operands, Tolerance::Close));
+    }
+}
+
+fn heads(all: &mut Vec<Case>) {
+    for [b, l, c] in [[1, 1, 1], [2, 3, 63], [3, 49, 20], [1, 1757, 65]] {
+        all.push(case(format!("global_avg_pool {b} x {l} x {c}"), GlobalAvgPool, vec![input([b, l, c])], Tolerance::Accumulated));
+    }
+    for [rows, classes, k] in [[1, 1, 1], [2, 3, 3], [1, 63, 5], [3, 65, 1], [2, 1000, 5], [1, 21_841, 10]] {
+        let operands = vec![ranged(input([rows, classes]), -8.0, 8.0)];
+        all.push(case(format!("top_k {rows} x {classes}, {k}"), TopK { k }, operands, Tolerance::Close));
+    }
+}

@@ -1,0 +1,186 @@
+//! Every operator against its CPU twin, on both software adapters (and hardware where there is some), in the kernel variants of
+//! both classes: with NaN in everything that is not written, and guard values behind every buffer.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{
+    cases::{Case, cases, scan},
+    devices,
+};
+use webmamba::{
+    cpu::CpuExecutor,
+    gpu::{GpuDevice, GpuExecutor},
+    graph::{Graph, Layout},
+    ops::{Linear, TopK},
+    plan::{self, Plan},
+    program::AdapterClass,
+    tensor::Tensor,
+};
+
+/// Bytes watched behind every buffer.
+const GUARD: u64 = 1024;
+
+fn run(device: &Arc<GpuDevice>, graph: &Graph, inputs: &[Tensor], what: &str) -> Tensor {
+    pollster::block_on(async {
+        let program = plan::lower(graph, device.caps()).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let plan = Plan::guarded(&program, GUARD);
+        let executor = GpuExecutor::with_plan(device.clone(), program, Arc::default(), plan).await;
+        let mut executor = executor.unwrap_or_else(|e| panic!("{what}: {e}"));
+        executor.poison();
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        let mut outputs = executor.run(&inputs).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(executor.overruns().await.unwrap(), Vec::<String>::new(), "{what} writes past the end");
+        outputs.remove(0)
+    })
+}
+
+/// Largest error over the standard deviation of the expected values, which counts as at least a tenth of their size.
+fn error(got: &Tensor, want: &Tensor, what: &str) -> f64 {
+    assert_eq!(got.shape(), want.shape(), "{what}");
+    let (got, want) = (got.to_f32(), want.to_f32());
+    assert!(want.iter().all(|v| v.is_finite()), "{what}: the CPU twin is not finite");
+    let mean = want.iter().map(|v| f64::from(*v)).sum::<f64>() / want.len() as f64;
+    let std = (want.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / want.len() as f64).sqrt();
+    let size = want.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
+    let unit = std.max(size * 0.1).max(1e-30);
+    got.iter().zip(want.iter()).fold(0.0, |m: f64, (g, w)| {
+        assert!(g.is_finite(), "{what}: {g} instead of {w}");
+        m.max((f64::from(*g) - f64::from(*w)).abs() / unit)
+    })
+}
+
+fn check(device: &Arc<GpuDevice>, case: &Case) {
+    let what = format!("{} on {} as {:?}", case.name, device.summary().name, device.caps().class);
+    let (graph, inputs) = case.graph();
+    let refs: Vec<&Tensor> = inputs.iter().collect();
+    let want = CpuExecutor::new(&graph).unwrap().run(&refs).unwrap().remove(0);
+    let got = run(device, &graph, &inputs, &what);
+    let error = error(&got, &want, &what);
+    assert!(error <= case.tolerance.limit(), "{what}: error {error:.1e}, {:?} allows {:.0e}", case.tolerance, case.tolerance.limit());
+}
+
+fn check_all(adapter: &str, class: AdapterClass) {
+    let device = devices::open(adapter, Some(class));
+    for case in cases() {
+        check(&device, &case);
+    }
+}
+
+#[test]
+fn direct_kernels_on_lavapipe() {
+    check_all("llvmpipe", AdapterClass::Software);
+}
+
+#[test]
+fn hardware_kernels_on_lavapipe() {
+    check_all("llvmpipe", AdapterClass::Hardware);
+}
+
+#[test]
+fn direct_kernels_on_swiftshader() {
+    check_all("SwiftShader", AdapterClass::Software);
+}
+
+#[test]
+fn hardware_kernels_on_swiftshader() {
+    check_all("SwiftShader", AdapterClass::Hardware);
+}
+
+#[test]
+fn kernels_on_hardware_where_there_is_some() {
+    match devices::hardware() {
+        Some(device) => cases().iter().for_each(|case| check(&device, case)),
+        None => println!("there is no hardware adapter here"),
+    }
+}
+
+/// The scan's own equations in f64, token by token, against the CPU evaluation with its vector lanes and approximations.
+#[test]
+fn the_scan_is_the_recurrence() {
+    for sizes in [[1, 1, 1, 1, 1, 1], [2, 197, 19, 8, 3, 38], [1, 4099, 3, 16, 1, 6]] {
+        let [b, l, d, s, r, w] = sizes;
+        let case = scan(sizes);
+        let (graph, inputs) = case.graph();
+        let refs: Vec<&Tensor> = inputs.iter().collect();
+        let got = CpuExecutor::new(&graph).unwrap().run(&refs).unwrap().remove(0);
+        let constants: Vec<Tensor> = graph
+            .nodes()
+            .iter()
+            .filter_map(|n| match &n.kind {
+                webmamba::graph::Kind::Constant(t) => Some(t.clone()),
+                _ => None,
+            })
+            .collect();
+        let [xz, delta, x_dbl] = [0, 1, 2].map(|i: usize| inputs[i].to_f32());
+        let [a, skip, bias] = [0, 1, 2].map(|i: usize| constants[i].to_f32());
+        let mut want = xz.to_vec();
+        for image in 0..b {
+            for c in 0..d {
+                let mut state = vec![0.0f64; s];
+                for t in 0..l {
+                    let token = image * l + t;
+                    let u = f64::from(xz[token * w + c]);
+                    let dt = (f64::from(delta[token * d + c]) + f64::from(bias[c])).exp().ln_1p();
+                    let bc = &x_dbl[token * (r + 2 * s) + r..][..2 * s];
+                    let mut y = f64::from(skip[c]) * u;
+                    for n in 0..s {
+                        state[n] = (dt * f64::from(a[c * s + n])).exp() * state[n] + dt * f64::from(bc[n]) * u;
+                        y += f64::from(bc[s + n]) * state[n];
+                    }
+                    want[token * w + c] = y as f32;
+                }
+            }
+        }
+        let want = Tensor::from_f32([b, l, w], want).unwrap();
+        let error = error(&got, &want, &case.name);
+        assert!(error <= 5e-6, "{}: {error:.1e}", case.name);
+    }
+}
+
+/// Of equal logits the lower index comes first, on every device.
+#[test]
+fn top_k_breaks_ties_by_index() {
+    let mut graph = Graph::new();
+    let x = graph.input("logits", [1, 70]);
+    let y = graph.op("top_k", TopK { k: 6 }, vec![x]).unwrap();
+    graph.output("y", y, Layout::Plain);
+    let logits = (0..70).map(|i| if [3, 64, 66, 68].contains(&i) { 2.0 } else { (i % 7) as f32 * 0.1 }).collect();
+    let inputs = [Tensor::from_f32([1, 70], logits).unwrap()];
+    let want = CpuExecutor::new(&graph).unwrap().run(&[&inputs[0]]).unwrap().remove(0);
+    let indices = |t: &Tensor| t.to_f32().chunks_exact(2).map(|p| p[1] as usize).collect::<Vec<_>>();
+    assert_eq!(indices(&want), [3, 64, 66, 68, 6, 13]);
+    for device in [devices::lavapipe(), devices::swiftshader()] {
+        assert_eq!(indices(&run(&device, &graph, &inputs, "top_k")), indices(&want));
+    }
+}
+
+/// A weight beyond one binding is split over several dispatches, each with a slice of the columns.
+#[test]
+fn large_weights_are_split_over_bindings() {
+    let (k, n) = (200, 100);
+    let mut graph = Graph::new();
+    let x = graph.input("x", [5, k]);
+    let values = |n: usize| (0..n).map(|i| (i * 31 % 97) as f32 * 0.01 - 0.4).collect::<Vec<f32>>();
+    let weight = graph.constant("w", Tensor::from_f32([n, k], values(n * k)).unwrap());
+    let bias = graph.constant("b", Tensor::from_f32([n], values(n)).unwrap());
+    let op = Linear { epilogue: webmamba::ops::Epilogue::biased(true) };
+    let y = graph.op("y", op, vec![x, weight, bias]).unwrap();
+    graph.output("y", y, Layout::Plain);
+    let input = Tensor::from_f32([5, k], values(5 * k)).unwrap();
+    let want = CpuExecutor::new(&graph).unwrap().run(&[&input]).unwrap().remove(0);
+    for device in [devices::lavapipe(), devices::swiftshader()] {
+        let mut caps = *device.caps();
+        // Room for four panels of eight columns.
+        caps.max_storage_binding = (4 * 8 * k * 4) as u64;
+        let program = plan::lower(&graph, &caps).unwrap();
+        assert_eq!(program.dispatches.len(), n.div_ceil(32));
+        let got = pollster::block_on(async {
+            let mut executor = GpuExecutor::new(device.clone(), program, Arc::default()).await.unwrap();
+            executor.run(&[&input]).await.unwrap().remove(0)
+        });
+        assert!(error(&got, &want, "split linear") < 2e-5);
+    }
+}
