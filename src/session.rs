@@ -177,7 +177,8 @@ impl Session {
             }
             Executor::Gpu(executor) => {
                 let (outputs, timings) = executor.profile(&[input]).await?;
-                let timing = |t: gpu::DispatchTiming| Timing { op: t.label.op, kernel: t.kernel, node: t.label.node, time: t.time };
+                let timing =
+                    |t: gpu::DispatchTiming| Timing { op: t.label.op, kernel: t.kernel, node: t.label.node, time: t.time };
                 let outputs = self.outputs.iter().zip(outputs).map(arranged).collect::<Result<_>>()?;
                 Ok((outputs, timings.into_iter().map(timing).collect()))
             }

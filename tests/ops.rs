@@ -59,7 +59,12 @@ fn check(device: &Arc<GpuDevice>, case: &Case) {
     let want = CpuExecutor::new(&graph).unwrap().run(&refs).unwrap().remove(0);
     let got = run(device, &graph, &inputs, &what);
     let error = error(&got, &want, &what);
-    assert!(error <= case.tolerance.limit(), "{what}: error {error:.1e}, {:?} allows {:.0e}", case.tolerance, case.tolerance.limit());
+    assert!(
+        error <= case.tolerance.limit(),
+        "{what}: error {error:.1e}, {:?} allows {:.0e}",
+        case.tolerance,
+        case.tolerance.limit()
+    );
 }
 
 fn check_all(adapter: &str, class: AdapterClass) {

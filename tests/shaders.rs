@@ -77,12 +77,10 @@ fn every_specialised_kernel_is_valid_everywhere() {
     println!("{} specialised kernels of {} shaders", kernels.len(), used.len());
     for (kernel, dispatch) in &kernels {
         let source = shader::assemble(kernel).unwrap();
-        let module = naga::front::wgsl::parse_str(&source)
-            .unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
+        let module =
+            naga::front::wgsl::parse_str(&source).unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
-        let info = validator
-            .validate(&module)
-            .unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
+        let info = validator.validate(&module).unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
         spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{kernel:?} SPIR-V: {e}"));
         msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default())
             .unwrap_or_else(|e| panic!("{kernel:?} MSL: {e}"));

@@ -127,7 +127,8 @@ impl CpuExecutor {
             .iter()
             .map(|output| {
                 let value = values[output.value.index()].as_ref();
-                let value = value.ok_or_else(|| Error::InvalidArgument(format!("output `{}` was never computed", output.name)))?;
+                let value =
+                    value.ok_or_else(|| Error::InvalidArgument(format!("output `{}` was never computed", output.name)))?;
                 arrange(value, output.layout)
             })
             .collect()

@@ -35,7 +35,10 @@ pub(super) struct Timestamps {
 impl Timestamps {
     pub(super) async fn new(gpu: &GpuDevice, dispatches: usize) -> Result<Self> {
         if !gpu.has_timestamps() {
-            return Err(Error::InvalidArgument(format!("{} cannot time dispatches: it has no timestamp queries", gpu.summary().name)));
+            return Err(Error::InvalidArgument(format!(
+                "{} cannot time dispatches: it has no timestamp queries",
+                gpu.summary().name
+            )));
         }
         let sets = (0..dispatches.div_ceil(PER_SET).max(1)).map(|_| {
             let descriptor = QuerySetDescriptor { label: None, ty: QueryType::Timestamp, count: 2 * PER_SET as u32 };

@@ -12,14 +12,14 @@ use crate::{
 /// # Errors
 /// [`Error::Unrecognised`] when no variant fits.
 pub(super) fn from_shapes(weights: &Weights, assumptions: &mut Vec<String>) -> Result<(String, Architecture, Preprocess)> {
-    let unrecognised = |reason: String| Error::Unrecognised {
-        what: weights.name().to_owned(),
-        reason,
-        known: presets::preset_names(),
-    };
+    let unrecognised =
+        |reason: String| Error::Unrecognised { what: weights.name().to_owned(), reason, known: presets::preset_names() };
     let Some(found) = Sizes::of(weights) else {
         let some: Vec<&str> = weights.keys().take(4).collect();
-        return Err(unrecognised(format!("its tensors are not those of MambaVision or MILA (they start with {})", some.join(", "))));
+        return Err(unrecognised(format!(
+            "its tensors are not those of MambaVision or MILA (they start with {})",
+            some.join(", ")
+        )));
     };
     let mut fitting = presets::presets().filter(|p| Sizes::of_preset(&p.architecture) == found);
     let Some(first) = fitting.next() else {
@@ -63,9 +63,8 @@ impl Sizes {
     fn of(weights: &Weights) -> Option<Self> {
         let rows = |key: &str| weights.shape(key).and_then(|shape| shape.dims().first().copied());
         let depths = |stages: &str, probe: &str| {
-            [0, 1, 2, 3].map(|stage| {
-                (0..1000).take_while(|i| weights.contains(&format!("{stages}.{stage}.blocks.{i}.{probe}"))).count()
-            })
+            [0, 1, 2, 3]
+                .map(|stage| (0..1000).take_while(|i| weights.contains(&format!("{stages}.{stage}.blocks.{i}.{probe}"))).count())
         };
         if let (Some(dim), Some(in_dim)) = (rows("levels.0.blocks.0.conv1.weight"), rows("patch_embed.conv_down.0.weight")) {
             let depths = depths("levels", "norm1.weight");

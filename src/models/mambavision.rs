@@ -80,7 +80,11 @@ impl MambaVision {
                 return bad(format!("window_size[{stage}] = {} is not in 1..=1024", self.window_size[stage]));
             }
         }
-        if !(1..=64).contains(&self.d_state) || self.expand == 0 || self.expand > 16 || (self.channels(2) * self.expand) % 2 != 0 {
+        if !(1..=64).contains(&self.d_state)
+            || self.expand == 0
+            || self.expand > 16
+            || !(self.channels(2) * self.expand).is_multiple_of(2)
+        {
             return bad(format!("d_state {} or expand {} is not supported", self.d_state, self.expand));
         }
         if self.d_conv.is_multiple_of(2) || self.d_conv > 31 {
@@ -193,7 +197,11 @@ impl MambaVision {
         let name = format!("{} + conv1d_z.weight", w.path("conv1d_x.weight"));
         let taps = g.constant(name, Tensor::from_f32([2 * half, 1, 1, k], taps)?);
         let &[b, l, c] = shape.as_slice() else {
-            return Err(Error::Shape { op: "conv1d", node: w.path("conv1d_x"), reason: format!("needs (B, L, C), found {shape:?}") });
+            return Err(Error::Shape {
+                op: "conv1d",
+                node: w.path("conv1d_x"),
+                reason: format!("needs (B, L, C), found {shape:?}"),
+            });
         };
         let rows = g.reshape(xz, [b, 1, l, c])?;
         let conv = DepthwiseConv2d { stride: 1, padding: [0, k / 2], epilogue: Epilogue::default() };

@@ -47,8 +47,10 @@ impl Mila {
         }
         for (stage, heads) in self.num_heads.into_iter().enumerate() {
             let channels = self.channels(stage);
-            if heads == 0 || channels % (4 * heads) != 0 {
-                return bad(format!("num_heads[{stage}] = {heads} does not split {channels} channels into heads of a multiple of 4"));
+            if heads == 0 || !channels.is_multiple_of(4 * heads) {
+                return bad(format!(
+                    "num_heads[{stage}] = {heads} does not split {channels} channels into heads of a multiple of 4"
+                ));
             }
         }
         if !(self.mlp_ratio > 0.0 && self.mlp_ratio <= 64.0) {

@@ -79,7 +79,9 @@ impl Architecture {
     /// What the authors say of the use of their published weights.
     pub const fn licence_note(&self) -> &'static str {
         match self {
-            Self::MambaVision(_) => "published MambaVision weights: CC BY-NC-SA 4.0 (NVIDIA), non-commercial; a fine-tune may differ",
+            Self::MambaVision(_) => {
+                "published MambaVision weights: CC BY-NC-SA 4.0 (NVIDIA), non-commercial; a fine-tune may differ"
+            }
             Self::Mila(_) => "published MILA weights: no licence is stated by the authors; a fine-tune may differ",
         }
     }
@@ -197,7 +199,10 @@ impl Model {
         };
         let classes = architecture.num_classes();
         if options.labels.is_some() && labels.len() != classes {
-            return Err(Error::InvalidArgument(format!("there are {} labels, but the model has {classes} classes", labels.len())));
+            return Err(Error::InvalidArgument(format!(
+                "there are {} labels, but the model has {classes} classes",
+                labels.len()
+            )));
         }
         let model = Self { name, architecture, weights, preprocess, labels, assumptions };
         // Every key is held against the architecture now, not at the first run.
@@ -233,7 +238,8 @@ impl Model {
     /// Those of [`Model::graph`].
     pub fn parameter_count(&self) -> Result<u64> {
         let graph = self.graph(&self.options(1))?;
-        let trained = |name: &str| !name.ends_with("running_mean") && !name.ends_with("running_var") && !name.starts_with("rope ");
+        let trained =
+            |name: &str| !name.ends_with("running_mean") && !name.ends_with("running_var") && !name.starts_with("rope ");
         let mut seen = std::collections::HashSet::new();
         let constants = graph.nodes().iter().filter(|n| matches!(n.kind, Kind::Constant(_)) && trained(&n.name));
         Ok(constants.filter(|n| seen.insert(n.name.clone())).map(|n| n.shape().len() as u64).sum())

@@ -52,8 +52,7 @@ const T: Row = Row {
 const B: Row = Row { name: "mamba_vision_b", depths: [3, 3, 10, 5], dim: 128, in_dim: 64, layer_scale: true, ..T };
 const L: Row = Row { name: "mamba_vision_l", dim: 196, heads: LARGE_HEADS, ..B };
 const L2: Row = Row { name: "mamba_vision_l2", depths: [3, 3, 12, 5], ..L };
-const L3: Row =
-    Row { name: "mamba_vision_l3_256_21k", depths: [3, 3, 20, 10], dim: 256, windows: [8, 8, 16, 8], size: 256, ..L };
+const L3: Row = Row { name: "mamba_vision_l3_256_21k", depths: [3, 3, 20, 10], dim: 256, windows: [8, 8, 16, 8], size: 256, ..L };
 
 /// In this order a shape that fits several is taken for the first.
 const MAMBA_VISIONS: [Row; 11] = [
@@ -65,23 +64,9 @@ const MAMBA_VISIONS: [Row; 11] = [
     L2,
     Row { name: "mamba_vision_b_21k", ..B },
     Row { name: "mamba_vision_l_21k", ..L },
-    Row {
-        name: "mamba_vision_l2_512_21k",
-        windows: LARGE_WINDOWS,
-        size: 512,
-        crop_pct: 0.93,
-        crop_mode: CropMode::Squash,
-        ..L2
-    },
+    Row { name: "mamba_vision_l2_512_21k", windows: LARGE_WINDOWS, size: 512, crop_pct: 0.93, crop_mode: CropMode::Squash, ..L2 },
     L3,
-    Row {
-        name: "mamba_vision_l3_512_21k",
-        windows: LARGE_WINDOWS,
-        size: 512,
-        crop_pct: 0.93,
-        crop_mode: CropMode::Squash,
-        ..L3
-    },
+    Row { name: "mamba_vision_l3_512_21k", windows: LARGE_WINDOWS, size: 512, crop_pct: 0.93, crop_mode: CropMode::Squash, ..L3 },
 ];
 
 const MILAS: [(&str, usize, [usize; 4], [usize; 4]); 3] = [
@@ -113,7 +98,14 @@ pub(super) fn presets() -> impl Iterator<Item = Preset> {
     });
     let milas = MILAS.into_iter().map(|(name, embed_dim, depths, num_heads)| Preset {
         name,
-        architecture: Architecture::Mila(Mila { embed_dim, depths, num_heads, mlp_ratio: 4.0, qkv_bias: true, num_classes: 1000 }),
+        architecture: Architecture::Mila(Mila {
+            embed_dim,
+            depths,
+            num_heads,
+            mlp_ratio: 4.0,
+            qkv_bias: true,
+            num_classes: 1000,
+        }),
         preprocess: Preprocess { crop_pct: 0.875, ..Preprocess::imagenet([224, 224]) },
     });
     mamba_visions.chain(milas)

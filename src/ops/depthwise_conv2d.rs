@@ -46,12 +46,9 @@ impl DepthwiseConv2d {
     fn output(&self, x: &Shape, weight: &Shape) -> std::result::Result<[usize; 4], String> {
         let [b, h, w, c] = nhwc(x)?;
         match *weight.dims() {
-            [n, 1, kh, kw] if n == c => Ok([
-                b,
-                conv_extent(h, kh, self.stride, self.padding[0])?,
-                conv_extent(w, kw, self.stride, self.padding[1])?,
-                c,
-            ]),
+            [n, 1, kh, kw] if n == c => {
+                Ok([b, conv_extent(h, kh, self.stride, self.padding[0])?, conv_extent(w, kw, self.stride, self.padding[1])?, c])
+            }
             _ => Err(format!("weight must be [{c}, 1, kh, kw] for an input {x}, found {weight}")),
         }
     }
@@ -114,7 +111,8 @@ impl Operator for DepthwiseConv2d {
         let [_, oh, ow, _] = self.output(cx.shape(0), cx.shape(1)).map_err(|reason| cx.error(reason))?;
         let (kh, kw) = (cx.shape(1).dims()[2], cx.shape(1).dims()[3]);
         let weight = cx.weight(&[Some(1)], Packing::Taps { taps: kh * kw, channels: c })?;
-        let (kernel, [vectors, residual, gate]) = self.epilogue.bind(cx, Kernel::new("depthwise_conv2d"), 0, padded_channels(c))?;
+        let (kernel, [vectors, residual, gate]) =
+            self.epilogue.bind(cx, Kernel::new("depthwise_conv2d"), 0, padded_channels(c))?;
         let channels4 = padded_channels(c) / 4;
         let params = DepthwiseParams {
             in_h: h as u32,

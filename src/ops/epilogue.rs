@@ -73,11 +73,23 @@ impl Epilogue {
     pub(super) fn prepare<'a>(&self, inputs: &[&'a Tensor]) -> PreparedEpilogue<'a> {
         let at = self.positions();
         let get = |i: Option<usize>| i.map(|i| inputs[i].to_f32());
-        PreparedEpilogue { act: self.act, bias: get(at.bias), scale: get(at.scale), residual: get(at.residual), gate: get(at.gate) }
+        PreparedEpilogue {
+            act: self.act,
+            bias: get(at.bias),
+            scale: get(at.scale),
+            residual: get(at.residual),
+            gate: get(at.gate),
+        }
     }
 
     /// Constants and bindings of the parts: `[vectors (bias, scale), residual, gate]`, for output channels from `first` on.
-    pub(super) fn bind(&self, cx: &mut Lowering<'_>, kernel: Kernel, first: usize, padded: usize) -> Result<(Kernel, [BufRef; 3])> {
+    pub(super) fn bind(
+        &self,
+        cx: &mut Lowering<'_>,
+        kernel: Kernel,
+        first: usize,
+        padded: usize,
+    ) -> Result<(Kernel, [BufRef; 3])> {
         let at = self.positions();
         let packing = Packing::Vectors { len: padded, first, defaults: vec![0, 1f32.to_bits()] };
         let vectors = if self.bias || self.scale { cx.weight(&[at.bias, at.scale], packing)? } else { BufRef::Nothing };

@@ -50,8 +50,7 @@ impl Operator for GlobalAvgPool {
         let shape = cx.shape(0);
         let images = shape.dims()[0];
         let channels4 = padded_channels(shape.last()) / 4;
-        let params =
-            PoolParams { images: images as u32, positions: (shape.rows() / images) as u32, channels4: channels4 as u32 };
+        let params = PoolParams { images: images as u32, positions: (shape.rows() / images) as u32, channels4: channels4 as u32 };
         let reads = vec![cx.activation(0)?];
         let workgroups = ((images * channels4) as u64).div_ceil(64);
         cx.dispatch(Kernel::new("global_avg_pool"), reads, vec![cx.output()], params.block(), workgroups);

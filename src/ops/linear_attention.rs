@@ -196,4 +196,3 @@ impl Operator for LinearAttention {
         Ok(())
     }
 }
-

@@ -49,12 +49,8 @@ impl Operator for TopK {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let shape = cx.shape(0);
         let (rows, classes) = (shape.rows(), shape.last());
-        let params = TopKParams {
-            rows: rows as u32,
-            classes: classes as u32,
-            stride: padded_channels(classes) as u32,
-            k: self.k as u32,
-        };
+        let params =
+            TopKParams { rows: rows as u32, classes: classes as u32, stride: padded_channels(classes) as u32, k: self.k as u32 };
         let reads = vec![cx.activation(0)?];
         cx.dispatch(Kernel::new("top_k"), reads, vec![cx.output()], params.block(), rows as u64);
         Ok(())

@@ -14,52 +14,54 @@ use crate::{
 /// [`crate::Error::Shape`] when the rewritten nodes would not fit: a defect of this pass.
 pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
-    Rewrite::run(graph, |_| true, |rewrite, value, op, inputs| {
-        let Op::BatchNorm(norm) = op else { return Ok(None) };
-        let source = rewrite.old_node(value).inputs()[0];
-        let Kind::Op(conv, conv_inputs) = &rewrite.new.node(inputs[0]).kind else { return Ok(None) };
-        let plain = |e: Epilogue| e.act == Act::Identity && !e.scale && !e.residual && !e.gate;
-        let Some(epilogue) = conv.epilogue().filter(|e| plain(*e) && uses[source.index()] == 1) else { return Ok(None) };
-        let constant = |v: &Value| match &rewrite.new.node(*v).kind {
-            Kind::Constant(tensor) => Some(tensor.clone()),
-            Kind::Input | Kind::Op(..) => None,
-        };
-        let Some(vectors) = inputs[1..].iter().map(constant).collect::<Option<Vec<Tensor>>>() else { return Ok(None) };
-        let Some(weight) = constant(&conv_inputs[1]) else { return Ok(None) };
-        let bias = if epilogue.bias { constant(&conv_inputs[2]) } else { None };
-        if epilogue.bias && bias.is_none() {
-            return Ok(None);
-        }
-
-        let (scale, shift) =
-            norm.affine(&vectors[0].to_f32(), &vectors[1].to_f32(), &vectors[2].to_f32(), &vectors[3].to_f32());
-        // The output channel is the outermost axis of every weight layout before lowering.
-        let mut folded = weight.to_f32().into_owned();
-        let per_channel = folded.len() / scale.len().max(1);
-        for (filter, s) in folded.chunks_exact_mut(per_channel.max(1)).zip(&scale) {
-            for v in filter {
-                *v = (f64::from(*v) * s) as f32;
+    Rewrite::run(
+        graph,
+        |_| true,
+        |rewrite, value, op, inputs| {
+            let Op::BatchNorm(norm) = op else { return Ok(None) };
+            let source = rewrite.old_node(value).inputs()[0];
+            let Kind::Op(conv, conv_inputs) = &rewrite.new.node(inputs[0]).kind else { return Ok(None) };
+            let plain = |e: Epilogue| e.act == Act::Identity && !e.scale && !e.residual && !e.gate;
+            let Some(epilogue) = conv.epilogue().filter(|e| plain(*e) && uses[source.index()] == 1) else { return Ok(None) };
+            let constant = |v: &Value| match &rewrite.new.node(*v).kind {
+                Kind::Constant(tensor) => Some(tensor.clone()),
+                Kind::Input | Kind::Op(..) => None,
+            };
+            let Some(vectors) = inputs[1..].iter().map(constant).collect::<Option<Vec<Tensor>>>() else { return Ok(None) };
+            let Some(weight) = constant(&conv_inputs[1]) else { return Ok(None) };
+            let bias = if epilogue.bias { constant(&conv_inputs[2]) } else { None };
+            if epilogue.bias && bias.is_none() {
+                return Ok(None);
             }
-        }
-        let bias = bias.map(|b| b.to_f32().into_owned());
-        let moved: Vec<f32> = scale
-            .iter()
-            .zip(&shift)
-            .enumerate()
-            .map(|(i, (s, t))| (bias.as_ref().map_or(0.0, |b| f64::from(b[i])) * s + t) as f32)
-            .collect();
 
-        let Node { name: norm_name, .. } = rewrite.old_node(value);
-        let (conv, x) = (conv.clone().with_epilogue(Epilogue::biased(true)), conv_inputs[0]);
-        let weight_name = rewrite.new.node(conv_inputs[1]).name.clone();
-        let channels = moved.len();
-        let weight = rewrite.new.constant(
-            format!("{weight_name} * {norm_name}"),
-            Tensor::from_f32(weight.shape().clone(), folded)?,
-        );
-        let bias = rewrite.new.constant(format!("{norm_name} shift"), Tensor::from_f32([channels], moved)?);
-        rewrite.new.op(norm_name.clone(), conv, vec![x, weight, bias]).map(Some)
-    })
+            let (scale, shift) =
+                norm.affine(&vectors[0].to_f32(), &vectors[1].to_f32(), &vectors[2].to_f32(), &vectors[3].to_f32());
+            // The output channel is the outermost axis of every weight layout before lowering.
+            let mut folded = weight.to_f32().into_owned();
+            let per_channel = folded.len() / scale.len().max(1);
+            for (filter, s) in folded.chunks_exact_mut(per_channel.max(1)).zip(&scale) {
+                for v in filter {
+                    *v = (f64::from(*v) * s) as f32;
+                }
+            }
+            let bias = bias.map(|b| b.to_f32().into_owned());
+            let moved: Vec<f32> = scale
+                .iter()
+                .zip(&shift)
+                .enumerate()
+                .map(|(i, (s, t))| (bias.as_ref().map_or(0.0, |b| f64::from(b[i])) * s + t) as f32)
+                .collect();
+
+            let Node { name: norm_name, .. } = rewrite.old_node(value);
+            let (conv, x) = (conv.clone().with_epilogue(Epilogue::biased(true)), conv_inputs[0]);
+            let weight_name = rewrite.new.node(conv_inputs[1]).name.clone();
+            let channels = moved.len();
+            let weight =
+                rewrite.new.constant(format!("{weight_name} * {norm_name}"), Tensor::from_f32(weight.shape().clone(), folded)?);
+            let bias = rewrite.new.constant(format!("{norm_name} shift"), Tensor::from_f32([channels], moved)?);
+            rewrite.new.op(norm_name.clone(), conv, vec![x, weight, bias]).map(Some)
+        },
+    )
 }
 
 #[cfg(test)]

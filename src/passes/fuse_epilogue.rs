@@ -13,26 +13,30 @@ use crate::{
 /// [`crate::Error::Shape`] when the rewritten nodes would not fit: a defect of this pass.
 pub fn fuse_epilogue(graph: &Graph) -> Result<Graph> {
     let uses = graph.uses();
-    Rewrite::run(graph, |_| true, |rewrite, value, op, inputs| {
-        let node = rewrite.old_node(value);
-        // A sum or product may fuse into either operand; the one computed last keeps lifetimes short.
-        let mut order: Vec<usize> = match op {
-            Op::Activation(_) | Op::Scale(_) => vec![0],
-            Op::Add(_) | Op::Mul(_) => vec![0, 1],
-            _ => return Ok(None),
-        };
-        order.sort_by_key(|i| std::cmp::Reverse(inputs[*i]));
-        for i in order {
-            if uses[node.inputs()[i].index()] != 1 {
-                continue;
+    Rewrite::run(
+        graph,
+        |_| true,
+        |rewrite, value, op, inputs| {
+            let node = rewrite.old_node(value);
+            // A sum or product may fuse into either operand; the one computed last keeps lifetimes short.
+            let mut order: Vec<usize> = match op {
+                Op::Activation(_) | Op::Scale(_) => vec![0],
+                Op::Add(_) | Op::Mul(_) => vec![0, 1],
+                _ => return Ok(None),
+            };
+            order.sort_by_key(|i| std::cmp::Reverse(inputs[*i]));
+            for i in order {
+                if uses[node.inputs()[i].index()] != 1 {
+                    continue;
+                }
+                let other = inputs.get(1 - i).copied();
+                if let Some(fused) = fuse(rewrite, node, op, inputs[i], other)? {
+                    return Ok(Some(fused));
+                }
             }
-            let other = inputs.get(1 - i).copied();
-            if let Some(fused) = fuse(rewrite, node, op, inputs[i], other)? {
-                return Ok(Some(fused));
-            }
-        }
-        Ok(None)
-    })
+            Ok(None)
+        },
+    )
 }
 
 /// `op(product, other)` as a part of the product's epilogue, where it has room for it.

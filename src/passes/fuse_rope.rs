@@ -12,17 +12,21 @@ use crate::{
 /// # Errors
 /// [`crate::Error::Shape`] when the rewritten nodes would not fit: a defect of this pass.
 pub fn fuse_rope(graph: &Graph) -> Result<Graph> {
-    Rewrite::run(graph, |_| true, |rewrite, value, op, inputs| {
-        let Op::LinearAttention(LinearAttention { heads, fused_rope: false }) = op else { return Ok(None) };
-        let &[qk, v, rotated] = inputs else { return Ok(None) };
-        let Kind::Op(Op::Rope(rope), rope_inputs) = &rewrite.new.node(rotated).kind else { return Ok(None) };
-        let &[source, rows, columns] = rope_inputs.as_slice() else { return Ok(None) };
-        if source != qk || rope.parts != 2 {
-            return Ok(None);
-        }
-        let name = rewrite.old_node(value).name.clone();
-        rewrite.new.op(name, LinearAttention { heads: *heads, fused_rope: true }, vec![qk, v, rows, columns]).map(Some)
-    })
+    Rewrite::run(
+        graph,
+        |_| true,
+        |rewrite, value, op, inputs| {
+            let Op::LinearAttention(LinearAttention { heads, fused_rope: false }) = op else { return Ok(None) };
+            let &[qk, v, rotated] = inputs else { return Ok(None) };
+            let Kind::Op(Op::Rope(rope), rope_inputs) = &rewrite.new.node(rotated).kind else { return Ok(None) };
+            let &[source, rows, columns] = rope_inputs.as_slice() else { return Ok(None) };
+            if source != qk || rope.parts != 2 {
+                return Ok(None);
+            }
+            let name = rewrite.old_node(value).name.clone();
+            rewrite.new.op(name, LinearAttention { heads: *heads, fused_rope: true }, vec![qk, v, rows, columns]).map(Some)
+        },
+    )
 }
 
 #[cfg(test)]

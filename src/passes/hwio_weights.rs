@@ -12,16 +12,20 @@ use crate::{
 /// # Errors
 /// [`crate::Error::InvalidArgument`] when a weight does not have four axes.
 pub fn hwio_weights(graph: &Graph) -> Result<Graph> {
-    let rewritten = Rewrite::run(graph, |_| true, |rewrite, value, op, inputs| {
-        let Op::Conv2d(conv @ Conv2d { layout: WeightLayout::Oihw, .. }) = op else { return Ok(None) };
-        let node = rewrite.new.node(inputs[1]);
-        let Kind::Constant(weight) = &node.kind else { return Ok(None) };
-        let (name, weight) = (format!("{} hwio", node.name), oihw_to_hwio(weight)?);
-        let mut inputs = inputs.to_vec();
-        inputs[1] = rewrite.new.constant(name, weight);
-        let conv = Conv2d { layout: WeightLayout::Hwio, ..*conv };
-        rewrite.new.op(rewrite.old_node(value).name.clone(), conv, inputs).map(Some)
-    })?;
+    let rewritten = Rewrite::run(
+        graph,
+        |_| true,
+        |rewrite, value, op, inputs| {
+            let Op::Conv2d(conv @ Conv2d { layout: WeightLayout::Oihw, .. }) = op else { return Ok(None) };
+            let node = rewrite.new.node(inputs[1]);
+            let Kind::Constant(weight) = &node.kind else { return Ok(None) };
+            let (name, weight) = (format!("{} hwio", node.name), oihw_to_hwio(weight)?);
+            let mut inputs = inputs.to_vec();
+            inputs[1] = rewrite.new.constant(name, weight);
+            let conv = Conv2d { layout: WeightLayout::Hwio, ..*conv };
+            rewrite.new.op(rewrite.old_node(value).name.clone(), conv, inputs).map(Some)
+        },
+    )?;
     dead_nodes(&rewritten)
 }
 

@@ -47,8 +47,7 @@ pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
                     _ => {
                         let output = program.add_activation(&node.name, node.shape());
                         let label = Label { op: op.name(), node: node.name.clone() };
-                        let mut cx =
-                            Lowering::new(caps, &mut program, &mut weight_ids, &operands, (output, &node.desc), label);
+                        let mut cx = Lowering::new(caps, &mut program, &mut weight_ids, &operands, (output, &node.desc), label);
                         op.lower(&mut cx)?;
                         Some(output)
                     }

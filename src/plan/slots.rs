@@ -113,7 +113,7 @@ mod tests {
                     }
                 }
                 if let Some(slot) = plan.slot_of[a] {
-                    assert!(plan.slots[slot] >= program.buffers[a].bytes && plan.slots[slot] % 256 == 0);
+                    assert!(plan.slots[slot] >= program.buffers[a].bytes && plan.slots[slot].is_multiple_of(256));
                 }
             }
             let total: u64 = program.buffers.iter().map(|b| b.bytes).sum();

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use crate::{
     error::{Error, Result},
     program::{
-        BufId, BufRef, BufferInfo, Caps, Dispatch, Kernel, Label, PackedWeight, Packing, ParamBlock, Program, WeightId, device_bytes,
-        fold_grid,
+        BufId, BufRef, BufferInfo, Caps, Dispatch, Kernel, Label, PackedWeight, Packing, ParamBlock, Program, WeightId,
+        device_bytes, fold_grid,
     },
     tensor::{Shape, Tensor, TensorDesc},
 };

@@ -118,6 +118,40 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
+/// The heaviest operators of MambaVision-T and MILA-T at 224 x 224, for the benchmarks.
+pub fn benchmark_cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    let bias = Epilogue::biased(true);
+    for [m, k, n] in [[784, 640, 2560], [196, 320, 1280], [196, 1280, 320], [49, 640, 2560], [3136, 64, 256], [1, 640, 1000]] {
+        let operands = with_epilogue(input([m, k]), constant([n, k]), bias, &[m, n]);
+        all.push(case(format!("linear {m} x {k} x {n}"), Linear { epilogue: bias }, operands, Tolerance::Accumulated));
+    }
+    let gelu = Epilogue { act: Act::GeluTanh, ..bias };
+    for [side, c, n, stride] in [[224, 3, 32, 2], [112, 32, 80, 2], [56, 80, 80, 1], [28, 160, 160, 1], [14, 320, 640, 2]] {
+        let op = Conv2d { stride, padding: 1, layout: WeightLayout::Oihw, epilogue: gelu };
+        let out = side / stride;
+        let operands = with_epilogue(input([1, side, side, c]), constant([n, c, 3, 3]), gelu, &[1, out, out, n]);
+        all.push(case(format!("conv2d {side} x {side} x {c} to {n} by {stride}"), op, operands, Tolerance::Accumulated));
+    }
+    let operands = with_epilogue(input([1, 56, 56, 64]), constant([64, 1, 3, 3]), bias, &[1, 56, 56, 64]);
+    let op = DepthwiseConv2d { stride: 1, padding: [1, 1], epilogue: bias };
+    all.push(case("depthwise_conv2d 56 x 56 x 64".into(), op, operands, Tolerance::Close));
+    let operands = vec![input([196, 320]), constant([320]), constant([320])];
+    all.push(case("layer_norm 196 x 320".into(), LayerNorm { eps: 1e-5 }, operands, Tolerance::Accumulated));
+    all.push(case(
+        "attention 196, 8 heads of 40".into(),
+        Attention { heads: 8 },
+        vec![input([1, 196, 960])],
+        Tolerance::Accumulated,
+    ));
+    all.push(scan([1, 196, 160, 8, 20, 320]));
+    all.push(scan([1, 16_384, 160, 8, 20, 320]));
+    let operands = vec![input([1, 3136, 128]), input([1, 3136, 64]), constant([56, 32]), constant([56, 32])];
+    let op = LinearAttention { heads: 2, fused_rope: true };
+    all.push(case("linear_attention 56 x 56, 2 heads of 32".into(), op, operands, Tolerance::Accumulated));
+    all
+}
+
 fn linear(all: &mut Vec<Case>) {
     // rows, channels of x, channels read, columns
     for [m, c, k, n] in [
@@ -132,7 +166,12 @@ fn linear(all: &mut Vec<Case>) {
     ] {
         for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING)] {
             let operands = with_epilogue(input([m, c]), constant([n, k]), epilogue, &[m, n]);
-            all.push(case(format!("linear {m} x {k} of {c} x {n} {label}"), Linear { epilogue }, operands, Tolerance::Accumulated));
+            all.push(case(
+                format!("linear {m} x {k} of {c} x {n} {label}"),
+                Linear { epilogue },
+                operands,
+                Tolerance::Accumulated,
+            ));
         }
     }
     for (i, act) in [Act::Relu, Act::Gelu, Act::GeluTanh, Act::EluPlusOne].into_iter().enumerate() {
@@ -224,7 +263,12 @@ fn windows_and_attention(all: &mut Vec<Case>) {
         [1, 257, 1, 128],
     ] {
         let operands = vec![ranged(input([b, l, 3 * heads * d]), -3.0, 3.0)];
-        all.push(case(format!("attention {b} x {l}, {heads} heads of {d}"), Attention { heads }, operands, Tolerance::Accumulated));
+        all.push(case(
+            format!("attention {b} x {l}, {heads} heads of {d}"),
+            Attention { heads },
+            operands,
+            Tolerance::Accumulated,
+        ));
     }
 }
 
@@ -265,9 +309,15 @@ fn scans(all: &mut Vec<Case>) {
 
 fn linear_attentions(all: &mut Vec<Case>) {
     // batch, height, width, heads, head dim
-    for [b, h, w, heads, d] in
-        [[1, 1, 1, 1, 4], [2, 3, 1, 2, 4], [1, 7, 7, 4, 32], [2, 9, 7, 1, 12], [1, 1, 197, 2, 20], [1, 7, 251, 2, 16], [1, 5, 13, 1, 64]]
-    {
+    for [b, h, w, heads, d] in [
+        [1, 1, 1, 1, 4],
+        [2, 3, 1, 2, 4],
+        [1, 7, 7, 4, 32],
+        [2, 9, 7, 1, 12],
+        [1, 1, 197, 2, 20],
+        [1, 7, 251, 2, 16],
+        [1, 5, 13, 1, 64],
+    ] {
         let (l, c) = (h * w, heads * d);
         let positive = |operand| ranged(operand, 0.05, 2.0);
         let tables = [constant([h, c / 2]), constant([w, c / 2])];

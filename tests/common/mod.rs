@@ -1,7 +1,7 @@
 //! Support for the integration tests.
 #![allow(unreachable_pub)]
 
+pub mod cases;
+pub mod devices;
 pub mod manifest;
 pub mod pth_writer;
-pub mod devices;
-pub mod cases;

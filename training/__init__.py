@@ -1,0 +1,1 @@
+"""How webmamba's embedded models were made: definitions, data, training, evaluation and export."""

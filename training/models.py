@@ -1,0 +1,17 @@
+"""From a configuration to a network."""
+
+import inspect
+
+from torch import nn
+
+from .mambavision import MambaVision
+from .mila import Mila
+
+FAMILIES = {"mambavision": MambaVision, "mila": Mila}
+
+
+def build(config: dict, **overrides) -> nn.Module:
+    """The network that the keys of a `config.json` describe; keys that are none of its arguments are left alone."""
+    family = FAMILIES[config["model_type"]]
+    known = inspect.signature(family).parameters
+    return family(**{k: v for k, v in {**config, **overrides}.items() if k in known})
