@@ -71,32 +71,45 @@ impl Classifier {
     /// The best classes of each image, best first.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for more images than [`Classifier::batch`] or none; [`Error::Config`] when the model's output is
-    /// not a number (its weights hold NaN or infinities, or overflow); those of [`Session::run`].
+    /// [`Error::InvalidArgument`] for more images than [`Classifier::batch`] or none, or an image that is too thin to be resized;
+    /// [`Error::Config`] when the model's output is not a number (its weights hold NaN or infinities, or overflow); those of
+    /// [`Session::run`].
     pub async fn classify(&mut self, images: &[RgbImage]) -> Result<(Vec<Vec<Prediction>>, Timings)> {
-        if images.is_empty() || images.len() > self.batch {
-            return Err(Error::InvalidArgument(format!("{} images do not fit a batch of {}", images.len(), self.batch)));
-        }
         let watch = Stopwatch::start();
         let inputs = platform::par_map(images, |image| self.model.preprocess.apply(image));
         let inputs = inputs.into_iter().collect::<Result<Vec<Tensor>>>()?;
+        let preprocess = watch.elapsed();
+        let (predictions, model) = self.classify_inputs(&inputs).await?;
+        Ok((predictions.into_iter().collect::<Result<_>>()?, Timings { preprocess, model }))
+    }
+
+    /// As [`Classifier::classify`], of what [`crate::image::Preprocess::apply`] made of each image, with the time the model took.
+    /// An image whose output is not a number does not take the others with it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for more inputs than [`Classifier::batch`], none, or inputs of another size; those of
+    /// [`Session::run`]. For one image: [`Error::Config`] when the model's output is not a number.
+    pub async fn classify_inputs(&mut self, inputs: &[Tensor]) -> Result<(Vec<Result<Vec<Prediction>>>, Duration)> {
+        if inputs.is_empty() || inputs.len() > self.batch {
+            return Err(Error::InvalidArgument(format!("{} images do not fit a batch of {}", inputs.len(), self.batch)));
+        }
+        let watch = Stopwatch::start();
         let [h, w] = self.model.preprocess.size;
         let mut values = Vec::with_capacity(self.batch * h * w * 3);
-        for input in &inputs {
+        for input in inputs {
             values.extend_from_slice(&input.to_f32());
+        }
+        if values.len() != inputs.len() * h * w * 3 {
+            return Err(Error::InvalidArgument(format!("the model takes images of {h} x {w} pixels")));
         }
         // The places of an incomplete batch stay black.
         values.resize(self.batch * h * w * 3, 0.0);
         let input = Tensor::from_f32([self.batch, h, w, 3], values)?;
-        let preprocess = watch.elapsed();
-
-        let watch = Stopwatch::start();
         let outputs = self.session.run(&input).await?;
         let model = watch.elapsed();
         let best = outputs.first().map(|t| t.to_f32().into_owned()).unwrap_or_default();
-        let rows = best.chunks_exact(self.top_k * 2).take(images.len());
-        let predictions = rows.map(|row| self.predictions(row)).collect::<Result<_>>()?;
-        Ok((predictions, Timings { preprocess, model }))
+        let rows = best.chunks_exact(self.top_k * 2).take(inputs.len());
+        Ok((rows.map(|row| self.predictions(row)).collect(), model))
     }
 
     /// Pairs of probability and index.

@@ -1,1 +1,69 @@
-fn main() {}
+//! The command line: Mamba-family vision models from published checkpoints, on any GPU or on the CPU.
+//!
+//! One file a subcommand. What others may script is on standard output; notes, warnings, errors and progress are on standard
+//! error. Exit codes: 0 all fine, 1 some images failed, 2 usage or model error.
+
+mod args;
+mod bench;
+mod classify;
+mod convert;
+mod devices;
+mod info;
+mod inputs;
+mod profile;
+mod run;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use terminal::{Failure, note};
+
+const EXAMPLES: &str = "Examples:
+  webmamba classify cat.jpg --model MambaVision-T-1K/
+  webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --json > labels.jsonl
+  webmamba info MambaVision-T-1K/
+  webmamba bench --synthetic --arch mamba_vision_t
+  webmamba convert checkpoint.pth.tar model.safetensors --dtype f16
+
+A model is a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file.
+Exit codes: 0 all fine, 1 some images failed, 2 usage or model error.";
+
+/// Mamba-family vision models (MambaVision, MILA) from their published checkpoints, on any GPU or on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "webmamba", version, after_help = EXAMPLES, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Classify(classify::Classify),
+    Run(run::Run),
+    Info(info::Info),
+    Devices(devices::Devices),
+    Convert(convert::Convert),
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Classify(command) => pollster::block_on(command.run()),
+        Command::Run(command) => pollster::block_on(command.run()),
+        Command::Info(command) => command.run(),
+        Command::Devices(command) => pollster::block_on(command.run()),
+        Command::Convert(command) => command.run(),
+        Command::Bench(command) => pollster::block_on(command.run()),
+    };
+    match outcome {
+        Ok(code) => code,
+        // Whoever read the output has seen enough, as with `| head`: no reason to complain.
+        Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(Failure::Error(error)) => {
+            note(&format!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}

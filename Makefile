@@ -1,0 +1,39 @@
+# make run     classifies the sample photographs
+# make test    passes all tests: CPU, lavapipe and SwiftShader (and a hardware GPU where there is one)
+# make bench   times the heaviest operators and whole models on every device
+# Each installs what a fresh Debian machine lacks.
+
+# Mesa otherwise complains about a missing Wayland session whenever adapters are listed.
+export NODEVICE_SELECT = 1
+# SwiftShader comes with Chromium and is no system-wide Vulkan driver.
+export VK_ADD_DRIVER_FILES ?= /usr/lib/chromium/vk_swiftshader_icd.json
+
+CARGO_TEST = cargo test --profile checked --no-fail-fast
+WEBMAMBA = target/release/webmamba
+
+.PHONY: run test lint bench build setup
+
+build:
+	@scripts/setup.sh build
+	cargo build --release
+
+run: build
+	$(WEBMAMBA) classify tests/images/chelsea.png tests/images/coffee.png tests/images/astronaut.png tests/images/rocket.jpg
+
+setup:
+	@scripts/setup.sh test
+
+test: setup lint
+	$(CARGO_TEST)
+	cargo check --target wasm32-unknown-unknown --lib --no-default-features
+
+lint:
+	cargo fmt --check
+	cargo clippy --profile checked --all-targets -- -D warnings
+
+bench: setup build
+	cargo bench --bench ops
+	for arch in mamba_vision_t mila_t; do \
+		$(WEBMAMBA) bench --synthetic --arch $$arch --device cpu && \
+		$(WEBMAMBA) bench --synthetic --arch $$arch --adapter llvmpipe --iters 5 || exit 1; \
+	done

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Installs what building and testing need and this machine lacks; does nothing where all is there.
+# Usage: scripts/setup.sh build | test
+set -eu
+
+need=$1
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
+        echo "error: installing packages needs root; run as root: $*" >&2
+        exit 1
+    fi
+}
+
+if ! command -v cargo >/dev/null; then
+    echo "error: Rust is missing: install it with rustup, then run this again" >&2
+    exit 1
+fi
+if ! command -v cc >/dev/null; then
+    packages="gcc libc6-dev"
+else
+    packages=""
+fi
+
+if [ "$need" = test ]; then
+    # The Vulkan loader, Mesa's software rasteriser, and SwiftShader, which comes with Chromium.
+    [ -n "$(find /usr/lib /usr/lib64 -name 'libvulkan.so.1' 2>/dev/null | head -n 1)" ] || packages="$packages libvulkan1"
+    ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 || packages="$packages mesa-vulkan-drivers"
+    [ -e /usr/lib/chromium/vk_swiftshader_icd.json ] || packages="$packages chromium"
+fi
+
+if [ -n "$packages" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "error: please install the equivalents of these Debian packages, then run this again:$packages" >&2
+        exit 1
+    fi
+    as_root apt-get update
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
+fi
+
+if [ "$need" = test ] && ! rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null | xargs -r test -d; then
+    rustup target add wasm32-unknown-unknown
+fi

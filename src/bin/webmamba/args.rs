@@ -1,0 +1,107 @@
+//! Arguments that several subcommands share, and what they stand for.
+
+use std::{fs, path::Path};
+
+use clap::{Args, ValueEnum};
+use webmamba::{
+    Error, Result,
+    labels::Labels,
+    models::{Model, ModelOptions, preset},
+    session::{Device, DeviceKind},
+    weights::Weights,
+};
+
+use crate::terminal::note;
+
+/// Where to compute.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// Where to compute; `auto` takes a hardware GPU if there is one, else the CPU
+    #[arg(long, value_enum, default_value = "auto", value_name = "DEVICE")]
+    device: Kind,
+    /// Take the GPU adapter whose line in `webmamba devices` contains this; the only way to a software adapter
+    #[arg(long, value_name = "SUBSTRING")]
+    adapter: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Auto,
+    Gpu,
+    Cpu,
+}
+
+impl DeviceArgs {
+    /// Opens the device; with it comes the reason for the choice.
+    pub(crate) async fn open(&self) -> Result<(Device, String)> {
+        let kind = match self.device {
+            Kind::Auto => DeviceKind::Auto,
+            Kind::Gpu => DeviceKind::Gpu,
+            Kind::Cpu => DeviceKind::Cpu,
+        };
+        Device::open(kind, self.adapter.as_deref()).await
+    }
+}
+
+/// The name of a GPU's adapter, for JSON.
+pub(crate) fn adapter_name(device: &Device) -> Option<&str> {
+    device.adapter().map(|adapter| adapter.name.as_str())
+}
+
+/// Reads `224` or `256x192` (height x width).
+pub(crate) fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
+    let side = |text: &str| match text.trim().parse::<usize>() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("expected N or HxW in pixels, such as 224 or 256x192".to_owned()),
+    };
+    match text.split_once(['x', 'X']) {
+        Some((h, w)) => Ok([side(h)?, side(w)?]),
+        None => side(text).map(|n| [n, n]),
+    }
+}
+
+/// What can be given as a model.
+pub(crate) const MODELS: &str = "a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file";
+
+/// Opens the checkpoint that the user named.
+pub(crate) fn open_model(path: &Path, options: &ModelOptions) -> Result<Model> {
+    if path.exists() {
+        return Model::open(path, options);
+    }
+    let name = path.display();
+    Err(Error::InvalidArgument(match preset(&path.to_string_lossy()) {
+        Ok(_) => format!("`{name}` is a published variant, but its weights are not built in: download them and give {MODELS}"),
+        Err(_) => format!("there is no file, folder or built-in model `{name}`; a model is {MODELS}"),
+    }))
+}
+
+/// Labels are class names: a megabyte for 21,841 of them, and nothing needs more than this.
+const MAX_LABEL_BYTES: u64 = 64 << 20;
+
+/// Reads a file of labels.
+pub(crate) fn read_labels(path: &Path) -> Result<Labels> {
+    let length = fs::metadata(path).map_err(|error| Error::io(path, error))?.len();
+    if length > MAX_LABEL_BYTES {
+        return Err(Error::config(path.display(), format!("{length} bytes are too many for labels")));
+    }
+    let text = fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+    Labels::parse(&path.display().to_string(), &text)
+}
+
+/// Tells what was assumed of a model.
+pub(crate) fn note_assumptions(model: &Model) {
+    for assumption in &model.assumptions {
+        note(&format!("note: {assumption}"));
+    }
+}
+
+/// Warns of weights that are not numbers. Reads all of them.
+pub(crate) fn warn_non_finite(weights: &Weights) {
+    const SHOWN: usize = 10;
+    let bad = weights.non_finite();
+    if !bad.is_empty() {
+        let more = if bad.len() > SHOWN { format!(" and {} more", bad.len() - SHOWN) } else { String::new() };
+        let names = bad[..bad.len().min(SHOWN)].join(", ");
+        note(&format!("warning: {} has NaN or infinite values in {names}{more}", weights.name()));
+    }
+}

@@ -1,0 +1,246 @@
+//! `webmamba bench`: how fast a model is, beside what a plain matrix product reaches in the same run.
+
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use indicatif::HumanBytes;
+use serde_json::json;
+use webmamba::{
+    Error, Result,
+    graph::{Graph, Layout},
+    models::{Model, ModelOptions, preset_names},
+    ops::Linear,
+    session::{Device, Session, SessionStats},
+    tensor::{Shape, Tensor},
+    weights::fill_uniform,
+};
+
+use crate::{
+    args::{DeviceArgs, MODELS, adapter_name, note_assumptions, open_model, parse_size, warn_non_finite},
+    profile::Profile,
+    terminal::{Outcome, ms, note, pairs, print, print_json, rounded},
+};
+
+/// Runs that a profile is the average of.
+const PROFILE_RUNS: usize = 3;
+
+const EXAMPLES: &str = "Examples:
+  webmamba bench --synthetic --arch mamba_vision_t
+  webmamba bench MambaVision-T-1K/ --batch 8 --profile
+  webmamba bench --synthetic --arch mila_t --size 256x192 --device cpu --json";
+
+/// Measure how fast a model is, without decoding and preprocessing
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Bench {
+    /// The checkpoint: a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file
+    #[arg(value_name = "MODEL", conflicts_with = "synthetic")]
+    model: Option<PathBuf>,
+    /// Which published variant it is: for --synthetic, or where the checkpoint does not tell
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// Make up weights for the variant named by --arch: no file is needed
+    #[arg(long)]
+    synthetic: bool,
+    /// Images a run
+    #[arg(long, value_name = "N", default_value = "1")]
+    batch: NonZeroUsize,
+    /// Input size instead of the model's own: N or HEIGHTxWIDTH in pixels
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    /// Measured runs, after the first and one more to warm up
+    #[arg(long, value_name = "N", default_value = "10")]
+    iters: NonZeroUsize,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Add the time per operator and kernel
+    #[arg(long)]
+    profile: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was measured.
+struct Report {
+    model: Model,
+    device: Device,
+    batch: usize,
+    load: Duration,
+    first: Duration,
+    /// Sorted.
+    runs: Vec<Duration>,
+    stats: SessionStats,
+    gemm_gflops: f64,
+    profile: Option<Profile>,
+}
+
+impl Bench {
+    fn model(&self) -> Result<Model> {
+        match (&self.model, &self.arch) {
+            (_, Some(arch)) if self.synthetic => Model::synthetic(arch, self.size),
+            (Some(path), _) if !self.synthetic => {
+                open_model(path, &ModelOptions { arch: self.arch.clone(), labels: None, size: self.size })
+            }
+            _ => {
+                let names = preset_names().join(", ");
+                let reason = format!("which model? Give {MODELS}; or `--synthetic --arch NAME`, one of {names}");
+                Err(Error::InvalidArgument(reason))
+            }
+        }
+    }
+
+    pub(crate) async fn run(self) -> Outcome {
+        let start = Instant::now();
+        let model = self.model()?;
+        let (device, reason) = self.device.open().await?;
+        let batch = self.batch.get();
+        let graph = model.graph(&model.options(batch))?;
+        let output = if model.architecture.num_classes() > 0 { "logits" } else { "pooled" };
+        let mut session = Session::new(&graph.select(&[output])?, &device).await?;
+        let load = start.elapsed();
+        note(&format!("{} on {reason}", model.name));
+        note_assumptions(&model);
+
+        let [h, w] = model.preprocess.size;
+        let input = noise("input.bench", [batch, h, w, 3], 2.0)?;
+        let first = timed(&mut session, &input).await?;
+        timed(&mut session, &input).await?;
+        let mut runs = Vec::with_capacity(self.iters.get());
+        for _ in 0..self.iters.get() {
+            runs.push(timed(&mut session, &input).await?);
+        }
+        runs.sort();
+        let profile = if self.profile { profile(&mut session, &input).await? } else { None };
+        let stats = session.stats();
+        // Its memory is free for the product.
+        drop(session);
+        let gemm_gflops = gemm_gflops(&device).await?;
+        if !self.synthetic {
+            warn_non_finite(&model.weights);
+        }
+
+        let report = Report { model, device, batch, load, first, runs, stats, gemm_gflops, profile };
+        report.print(self.json)
+    }
+}
+
+async fn timed(session: &mut Session, input: &Tensor) -> Result<Duration> {
+    let start = Instant::now();
+    session.run(input).await?;
+    Ok(start.elapsed())
+}
+
+/// `None`, with a note, where the adapter cannot tell.
+async fn profile(session: &mut Session, input: &Tensor) -> Result<Option<Profile>> {
+    let mut runs = Vec::new();
+    for _ in 0..PROFILE_RUNS {
+        match session.profile(input).await {
+            Ok((_, timings)) => runs.push(timings),
+            Err(Error::InvalidArgument(reason)) => {
+                note(&format!("note: no profile: {reason}"));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(Profile::new(&runs)))
+}
+
+/// The best of three plain products, in billions of operations a second: without transfers where the device can tell.
+async fn gemm_gflops(device: &Device) -> Result<f64> {
+    // Large enough to be busy, small enough not to run into a software adapter's time limit.
+    let slow = device.adapter().is_some_and(|adapter| adapter.is_software());
+    let [m, k, n] = if slow { [196, 320, 1280] } else { [784, 640, 2560] };
+    let mut graph = Graph::new();
+    let x = graph.input("x", [m, k]);
+    let weight = graph.constant("weight", noise("weight.gemm", [n, k], 0.1)?);
+    let product = graph.op("gemm", Linear::default(), vec![x, weight])?;
+    graph.output("product", product, Layout::Plain);
+    let input = noise("input.gemm", [m, k], 1.0)?;
+    let mut session = Session::new(&graph, device).await?;
+    timed(&mut session, &input).await?;
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let time = match session.profile(&input).await {
+            Ok((_, timings)) => timings.iter().map(|timing| timing.time).sum(),
+            Err(Error::InvalidArgument(_)) => timed(&mut session, &input).await?,
+            Err(error) => return Err(error),
+        };
+        // A clock that stood still tells nothing.
+        best = if time.is_zero() { best } else { best.min(time) };
+    }
+    Ok(2.0 * (m * k * n) as f64 / best.as_secs_f64() / 1e9)
+}
+
+/// Values that are the same in every run, within `-bound..bound`.
+fn noise(name: &str, shape: impl Into<Shape>, bound: f64) -> Result<Tensor> {
+    let shape = shape.into();
+    let values = fill_uniform(name, &shape, -bound, bound);
+    Tensor::from_f32(shape, values)
+}
+
+impl Report {
+    fn median(&self) -> Duration {
+        let middle = self.runs.len() / 2;
+        if self.runs.len() % 2 == 1 { self.runs[middle] } else { (self.runs[middle - 1] + self.runs[middle]) / 2 }
+    }
+
+    fn print(&self, json: bool) -> Outcome {
+        let (model, stats) = (&self.model, &self.stats);
+        let (median, [min, .., max]) = (self.median(), [self.runs[0], self.runs[self.runs.len() - 1]]);
+        let images_per_s = self.batch as f64 / median.as_secs_f64();
+        let gflops = 2.0 * stats.macs as f64 / median.as_secs_f64() / 1e9;
+        if json {
+            let mut object = json!({
+                "model": model.name,
+                "device": self.device.name(),
+                "adapter": adapter_name(&self.device),
+                "batch": self.batch,
+                "size": model.preprocess.size,
+                // What weights and activations are on the device, whatever the file holds.
+                "dtype": "f32",
+                "load_ms": ms(self.load),
+                "first_ms": ms(self.first),
+                "median_ms": ms(median),
+                "min_ms": ms(min),
+                "max_ms": ms(max),
+                "iters": self.runs.len(),
+                "images_per_s": rounded(images_per_s, 3),
+                "gflops": rounded(gflops, 3),
+                "dispatches": stats.dispatches,
+                "weights_bytes": stats.weights_bytes,
+                "activation_bytes": stats.activation_bytes,
+                "gemm_gflops": rounded(self.gemm_gflops, 3),
+            });
+            if let Some(profile) = &self.profile {
+                object["profile"] = profile.json();
+            }
+            print_json(&object)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let [h, w] = model.preprocess.size;
+        let images = if self.batch == 1 { "1 image".to_owned() } else { format!("{} images", self.batch) };
+        let (weights, activations) = (HumanBytes(stats.weights_bytes), HumanBytes(stats.activation_bytes));
+        let runs = if self.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", self.runs.len()) };
+        print(&format!("{}, {images} of {h} x {w}, f32, on the {}", model.name, self.device.name().to_uppercase()))?;
+        print(&pairs(&[
+            ("load", format!("{:9.1} ms", ms(self.load))),
+            ("first run", format!("{:9.1} ms", ms(self.first))),
+            ("median", format!("{:9.1} ms   ({:.1} to {:.1} over {runs})", ms(median), ms(min), ms(max))),
+            ("images a second", format!("{images_per_s:9.1}")),
+            ("GFLOP/s", format!("{gflops:9.1}      (a plain matrix product: {:.1})", self.gemm_gflops)),
+            ("dispatches", format!("{:7}", stats.dispatches)),
+            ("memory", format!("{weights} of weights, {activations} of activations")),
+        ]))?;
+        if let Some(profile) = &self.profile {
+            print(&format!("\n{}", profile.text()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,240 @@
+//! `webmamba classify`: images to labels.
+
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::json;
+use webmamba::{
+    Error, Result,
+    classify::{Classifier, Prediction},
+    gpu::AdapterSummary,
+    image::Preprocess,
+    models::ModelOptions,
+    session::Device,
+    tensor::Tensor,
+};
+
+use crate::{
+    args::{DeviceArgs, MODELS, adapter_name, note_assumptions, open_model, parse_size, read_labels, warn_non_finite},
+    inputs::{self, Source},
+    terminal::{Failure, Outcome, ms, note, plain, print, print_json, progress, rounded},
+};
+
+/// Images a run at the most: more do not make hardware busier, but answers later and memory larger.
+const MAX_BATCH: usize = 8;
+/// From so many images on there is something to wait for.
+const PROGRESS_FROM: usize = 4;
+
+const EXAMPLES: &str = "Examples:
+  webmamba classify cat.jpg --model MambaVision-T-1K/
+  webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --top-k 1
+  curl -s URL | webmamba classify - --model MambaVision-T-1K/ --json";
+
+/// Classify images
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Classify {
+    /// Image files, folders (with all below them), globs, or `-` for standard input
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// The checkpoint: a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file
+    #[arg(long, value_name = "PATH")]
+    model: Option<PathBuf>,
+    /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// Class names: text with one a line, or JSON
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// How many of the best classes to print
+    #[arg(long, value_name = "K", default_value = "5")]
+    top_k: NonZeroUsize,
+    /// Input size of the model instead of its own: N or HEIGHTxWIDTH in pixels
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Print one JSON object per image per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// An image on its way to the model.
+struct Prepared {
+    name: String,
+    input: Result<Tensor>,
+    decode: Duration,
+    preprocess: Duration,
+}
+
+impl Classify {
+    pub(crate) async fn run(self) -> Outcome {
+        let labels = self.labels.as_deref().map(read_labels).transpose()?;
+        let options = ModelOptions { arch: self.arch.clone(), labels, size: self.size };
+        let Some(path) = &self.model else {
+            return Err(Error::InvalidArgument(format!("which model? Give `--model PATH`: {MODELS}")).into());
+        };
+        let model = open_model(path, &options)?;
+        warn_non_finite(&model.weights);
+        let (device, reason) = self.device.open().await?;
+        let sources = inputs::expand(&self.images);
+
+        let count = sources.len();
+        // A software adapter takes seconds an image, and gains nothing from several at once.
+        let most = if device.adapter().is_some_and(AdapterSummary::is_software) { 1 } else { MAX_BATCH };
+        // Batches of equal size: the places of an incomplete one are computed all the same.
+        let batch = count.div_ceil(count.div_ceil(most).max(1)).max(1);
+        let preprocess = model.preprocess.clone();
+        let mut classifier = Classifier::new(model, &device, batch, self.top_k.get()).await?;
+        note(&format!("{} on {reason}", classifier.model().name));
+        note_assumptions(classifier.model());
+
+        let bar = progress(count as u64, "[{bar:30}] {pos}/{len} images, {eta} left", count >= PROGRESS_FROM);
+        bar.tick();
+        let mut printer = Printer { bar, device: &device, json: self.json, failed: 0 };
+        thread::scope(|scope| {
+            let (send, receive) = mpsc::sync_channel(1);
+            scope.spawn(|| prepare_all(sources, batch, &preprocess, send));
+            // An early return hangs up, and with that the other thread ends.
+            for prepared in receive {
+                pollster::block_on(classify_batch(&mut classifier, prepared, &mut printer))?;
+            }
+            Ok::<_, Failure>(())
+        })?;
+        printer.bar.finish_and_clear();
+        if printer.failed == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        note(&format!("{} of {count} {} failed", printer.failed, if count == 1 { "image" } else { "images" }));
+        Ok(ExitCode::from(1))
+    }
+}
+
+/// Decodes and preprocesses on all cores, one batch ahead of the model. Pixels live only until they are preprocessed.
+fn prepare_all(sources: Vec<Source>, batch: usize, preprocess: &Preprocess, send: mpsc::SyncSender<Vec<Prepared>>) {
+    let mut sources = sources.into_iter();
+    loop {
+        let next: Vec<Source> = sources.by_ref().take(batch).collect();
+        if next.is_empty() || send.send(next.into_par_iter().map(|source| prepare(source, preprocess)).collect()).is_err() {
+            return;
+        }
+    }
+}
+
+fn prepare(source: Source, preprocess: &Preprocess) -> Prepared {
+    let name = source.name();
+    let start = Instant::now();
+    let image = source.decode();
+    let decode = start.elapsed();
+    let start = Instant::now();
+    let input = image.and_then(|image| preprocess.apply(&image).map_err(|error| Error::image(&name, error)));
+    Prepared { name, input, decode, preprocess: start.elapsed() }
+}
+
+async fn classify_batch(
+    classifier: &mut Classifier,
+    batch: Vec<Prepared>,
+    printer: &mut Printer<'_>,
+) -> std::result::Result<(), Failure> {
+    let inputs: Vec<Tensor> = batch.iter().filter_map(|prepared| prepared.input.as_ref().ok().cloned()).collect();
+    let (predictions, time) = if inputs.is_empty() { Default::default() } else { classifier.classify_inputs(&inputs).await? };
+    let model = time / inputs.len().max(1) as u32;
+    let mut predictions = predictions.into_iter();
+    for prepared in &batch {
+        let result = match &prepared.input {
+            Ok(_) => predictions.next().unwrap_or_else(|| Ok(Vec::new())),
+            Err(error) => {
+                printer.failure(&prepared.name, &error.to_string())?;
+                continue;
+            }
+        };
+        match result {
+            Ok(predictions) => printer.success(classifier, prepared, &predictions, model)?,
+            Err(error) => printer.failure(&prepared.name, &format!("{}: {error}", prepared.name))?,
+        }
+    }
+    Ok(())
+}
+
+/// The JSON of an image.
+#[derive(Serialize)]
+struct Line<'a> {
+    image: &'a str,
+    predictions: &'a [Prediction],
+    model: &'a str,
+    device: &'a str,
+    adapter: Option<&'a str>,
+    ms: Times,
+}
+
+/// Milliseconds for one image; those of a batch are shared out evenly.
+#[derive(Serialize)]
+struct Times {
+    decode: f64,
+    preprocess: f64,
+    model: f64,
+    total: f64,
+}
+
+/// Results as they come.
+struct Printer<'a> {
+    bar: ProgressBar,
+    device: &'a Device,
+    json: bool,
+    failed: usize,
+}
+
+impl Printer<'_> {
+    fn success(
+        &self,
+        classifier: &Classifier,
+        prepared: &Prepared,
+        predictions: &[Prediction],
+        model: Duration,
+    ) -> std::result::Result<(), Failure> {
+        let Prepared { name, decode, preprocess, .. } = prepared;
+        self.bar.inc(1);
+        if self.json {
+            let line = Line {
+                image: name,
+                predictions,
+                model: &classifier.model().name,
+                device: self.device.name(),
+                adapter: adapter_name(self.device),
+                ms: Times {
+                    decode: ms(*decode),
+                    preprocess: ms(*preprocess),
+                    model: ms(model),
+                    total: ms(*decode + *preprocess + model),
+                },
+            };
+            return self.bar.suspend(|| print_json(&line));
+        }
+        let unnamed = classifier.model().labels.is_empty();
+        let mut text = plain(name);
+        for Prediction { label, score, .. } in predictions {
+            let class = if unnamed { "class " } else { "" };
+            text += &format!("\n  {:5.1} %  {class}{}", rounded(f64::from(*score) * 100.0, 1), plain(label));
+        }
+        self.bar.suspend(|| print(&text))
+    }
+
+    fn failure(&mut self, name: &str, error: &str) -> std::result::Result<(), Failure> {
+        self.failed += 1;
+        self.bar.inc(1);
+        self.bar.suspend(|| {
+            note(&format!("error: {error}"));
+            if self.json { print_json(&json!({ "image": name, "error": error })) } else { Ok(()) }
+        })
+    }
+}

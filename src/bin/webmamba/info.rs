@@ -1,0 +1,193 @@
+//! `webmamba info`: what a checkpoint or a published variant is.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use indicatif::{HumanBytes, HumanCount};
+use serde_json::{Value, json};
+use webmamba::{
+    Error, Result,
+    models::{Model, ModelOptions, preset, preset_names},
+    passes,
+    plan::{lower, plan},
+    program::{AdapterClass, Caps},
+    weights::Weights,
+};
+
+use crate::{
+    args::{open_model, parse_size, warn_non_finite},
+    terminal::{Outcome, pairs, plain, print, print_json, rounded},
+};
+
+/// Labels that are shown, to tell what they are about.
+const LABELS: usize = 5;
+
+/// Describe a checkpoint or a published variant
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// A checkpoint (folder or file), or the name of a published variant such as mamba_vision_t
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Which published variant the checkpoint is, where its config or tensors do not tell
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// Input size instead of the model's own: N or HEIGHTxWIDTH in pixels
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Info {
+    pub(crate) fn run(self) -> Outcome {
+        let name = self.model.to_string_lossy();
+        let mut options = ModelOptions { arch: self.arch.clone(), labels: None, size: self.size };
+        let is_file = self.model.exists();
+        let model = match preset(&name) {
+            Ok(preset) if !is_file => {
+                options.arch.get_or_insert(preset.name.to_owned());
+                Model::new(Weights::zeros(preset.name), None, &options)?
+            }
+            _ => open_model(&self.model, &options).map_err(|error| with_variants(error, is_file))?,
+        };
+        if is_file {
+            warn_non_finite(&model.weights);
+        }
+        let dtype = model.weights.dtype().filter(|_| is_file).map(|dtype| dtype.name());
+        let source = is_file.then(|| self.model.display().to_string());
+        let facts = Facts { sizes: Sizes::of(&model)?, parameters: model.parameter_count()?, model, source, dtype };
+        if self.json {
+            print_json(&facts.json())?
+        } else {
+            print(&facts.text())?
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The number that a configuration wrote, which is f32 here.
+fn decimal(x: f32) -> f64 {
+    rounded(f64::from(x), 6)
+}
+
+/// A name that is neither may have been meant for a variant.
+fn with_variants(error: Error, is_file: bool) -> Error {
+    match error {
+        Error::InvalidArgument(reason) if !is_file => {
+            Error::InvalidArgument(format!("{reason}; the published variants are {}", preset_names().join(", ")))
+        }
+        other => other,
+    }
+}
+
+struct Facts {
+    model: Model,
+    source: Option<String>,
+    dtype: Option<&'static str>,
+    parameters: u64,
+    sizes: Sizes,
+}
+
+/// What one image takes on a GPU.
+struct Sizes {
+    weights: u64,
+    activations: u64,
+    macs: u64,
+    /// Where that is more than WebGPU guarantees everywhere: what is needed of which limit.
+    beyond: Option<String>,
+}
+
+impl Sizes {
+    /// From the plan for a GPU with the limits that are guaranteed everywhere; no GPU is touched.
+    fn of(model: &Model) -> Result<Self> {
+        let graph = passes::optimise(&model.graph(&model.options(1))?)?;
+        let graph = match graph.outputs().iter().find(|output| output.name == "logits") {
+            Some(_) => graph.select(&["logits"])?,
+            None => graph.select(&["pooled"])?,
+        };
+        let caps = Caps::webgpu_default(AdapterClass::Hardware);
+        let (program, beyond) = match lower(&graph, &caps) {
+            Err(Error::AdapterLimit { limit, needed, .. }) => {
+                let any = Caps { max_storage_binding: u64::MAX, ..caps };
+                (lower(&graph, &any)?, Some(format!("{limit} of at least {needed}")))
+            }
+            program => (program?, None),
+        };
+        let (weights, activations) = (program.weight_bytes(), plan(&program).bytes());
+        Ok(Self { weights, activations, macs: graph.macs(), beyond })
+    }
+}
+
+impl Facts {
+    fn labels(&self) -> Vec<&str> {
+        (0..LABELS).map_while(|i| self.model.labels.get(i)).collect()
+    }
+
+    fn json(&self) -> Value {
+        let (model, sizes) = (&self.model, &self.sizes);
+        let p = &model.preprocess;
+        json!({
+            "model": model.name,
+            "family": model.architecture.family(),
+            "source": self.source,
+            "parameters": self.parameters,
+            "size": p.size,
+            "crop_pct": p.crop_pct,
+            "crop_mode": p.crop_mode,
+            "mean": p.mean.map(decimal),
+            "std": p.std.map(decimal),
+            "classes": model.architecture.num_classes(),
+            "labels": self.labels(),
+            "dtype": self.dtype,
+            "weights_bytes": sizes.weights,
+            "activation_bytes": sizes.activations,
+            "macs": sizes.macs,
+            "needs": sizes.beyond,
+            "licence": model.architecture.licence_note(),
+            "assumptions": model.assumptions,
+        })
+    }
+
+    fn text(&self) -> String {
+        let (model, sizes) = (&self.model, &self.sizes);
+        let p = &model.preprocess;
+        let labels: Vec<String> = self.labels().into_iter().map(plain).collect();
+        let labels = match labels.len() {
+            0 => "without labels".to_owned(),
+            n if n < model.labels.len() => format!("{}, ..", labels.join(", ")),
+            _ => labels.join(", "),
+        };
+        let classes = match model.architecture.num_classes() {
+            0 => "none: a backbone without a head".to_owned(),
+            n => format!("{n}: {labels}"),
+        };
+        let file = match (&self.source, self.dtype) {
+            (Some(source), Some(dtype)) => format!("{} ({dtype})", plain(source)),
+            (Some(source), None) => plain(source),
+            (None, _) => "none: this describes the published variant".to_owned(),
+        };
+        let input = format!(
+            "{} x {} (height x width), crop {} of {} %",
+            p.size[0],
+            p.size[1],
+            p.crop_mode.name(),
+            rounded(p.crop_pct * 100.0, 2)
+        );
+        let (weights, activations) = (HumanBytes(sizes.weights), HumanBytes(sizes.activations));
+        let mut rows = vec![
+            ("family", model.architecture.family().to_owned()),
+            ("file", file),
+            ("parameters", HumanCount(self.parameters).to_string()),
+            ("input", input),
+            ("mean, std", format!("{:?}, {:?}", p.mean, p.std)),
+            ("classes", classes),
+            ("on a device", format!("{weights} of weights, {activations} of activations for one image")),
+            ("an image", format!("{:.2} billion multiply-adds", sizes.macs as f64 / 1e9)),
+            ("licence", model.architecture.licence_note().to_owned()),
+        ];
+        rows.extend(sizes.beyond.iter().map(|needs| ("needs", format!("a GPU with {needs}, or the CPU"))));
+        rows.extend(model.assumptions.iter().map(|assumption| ("assumed", plain(assumption))));
+        format!("{}\n{}", plain(&model.name), pairs(&rows))
+    }
+}

@@ -1,0 +1,106 @@
+//! `webmamba run`: a tensor in, tensors out, for scripts and comparisons.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+use safetensors::{Dtype, SafeTensors};
+use webmamba::{
+    Error, Result,
+    models::{BuildOptions, ModelOptions, OUTPUT_NAMES},
+    session::Session,
+    tensor::Tensor,
+    weights::{Weights, write_safetensors},
+};
+
+use crate::{
+    args::{DeviceArgs, note_assumptions, open_model, warn_non_finite},
+    terminal::{Outcome, note},
+};
+
+/// Run a model on a tensor and write its outputs as tensors
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The checkpoint: a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// A safetensors file with one F32 tensor `input` [B, 3, H, W]: images, normalised already
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// What to compute, by commas: stem, stage0, stage1, stage2, stage3, pooled, logits [default: logits,pooled]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    outputs: Option<Vec<String>>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Run {
+    pub(crate) async fn run(self) -> Outcome {
+        let wanted = self.outputs.as_deref().map(known_names).transpose()?;
+        let (input, options) = read_input(&self.input)?;
+        let model = open_model(&self.model, &ModelOptions { arch: self.arch, ..ModelOptions::default() })?;
+        warn_non_finite(&model.weights);
+        let (device, reason) = self.device.open().await?;
+
+        let graph = model.graph(&options)?;
+        // A model without a head has no logits: that is only wrong when they were asked for.
+        let has = |name: &str| graph.outputs().iter().any(|output| output.name == name);
+        let names = wanted.unwrap_or_else(|| ["logits", "pooled"].into_iter().filter(|name| has(name)).collect());
+        let mut session = Session::new(&graph.select(&names)?, &device).await?;
+        note(&format!("{} on {reason}", model.name));
+        note_assumptions(&model);
+
+        let tensors = session.run(&input).await?;
+        let outputs = Weights::from_tensors("the outputs", names.into_iter().map(str::to_owned).zip(tensors));
+        write_safetensors(&outputs, &self.output, None, |_, _| {})?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The outputs that these names stand for, each once.
+fn known_names(names: &[String]) -> Result<Vec<&'static str>> {
+    let mut known = Vec::new();
+    for name in names {
+        match OUTPUT_NAMES.iter().find(|k| *k == name) {
+            Some(found) if known.contains(found) => {}
+            Some(found) => known.push(*found),
+            None => {
+                let list = OUTPUT_NAMES.join(", ");
+                return Err(Error::InvalidArgument(format!("there is no output `{name}`; there are: {list}")));
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// The tensor `input` of a file, `[B, 3, H, W]`, as `(B, H, W, 3)`, and what to build for it.
+fn read_input(path: &Path) -> Result<(Tensor, BuildOptions)> {
+    let bad = |reason: String| Error::InvalidArgument(format!("{}: {reason}", path.display()));
+    let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(format!("not a usable safetensors file: {error}")))?;
+    let names = || file.names().into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let view = file.tensor("input").map_err(|_| bad(format!("there is no tensor `input` in it; there are: {}", names())))?;
+    let &[batch, 3, h, w] = view.shape() else {
+        return Err(bad(format!("`input` must be [B, 3, H, W], found {:?}", view.shape())));
+    };
+    if view.dtype() != Dtype::F32 || view.data().is_empty() {
+        return Err(bad(format!("`input` must be F32 and not empty, found {:?} {:?}", view.dtype(), view.shape())));
+    }
+    let plane = h * w;
+    let mut values = vec![0.0; batch * plane * 3];
+    for (i, value) in view.data().as_chunks().0.iter().enumerate() {
+        let (image, channel, at) = (i / (3 * plane), i / plane % 3, i % plane);
+        values[(image * plane + at) * 3 + channel] = f32::from_le_bytes(*value);
+    }
+    let options = BuildOptions { batch, size: [h, w], top_k: None };
+    Ok((Tensor::from_f32(options.input_shape(), values)?, options))
+}

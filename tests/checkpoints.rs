@@ -1,0 +1,174 @@
+//! Whole checkpoints in every container and precision in which they are published, through the model to its logits.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::{collections::HashMap, path::Path};
+
+use common::{
+    manifest::{Manifest, rel_err},
+    pth_writer::write_pth,
+};
+use pollster::block_on;
+use webmamba::{
+    Error,
+    graph::Kind,
+    models::{BuildOptions, Model, ModelOptions},
+    session::{Device, Session},
+    tensor::{DType, Tensor},
+    weights::{Weights, write_safetensors},
+};
+
+/// Logits of a manifest's first case, from the checkpoint at `path`, on the CPU.
+fn logits(manifest: &Manifest, path: &Path, arch: Option<&str>) -> Vec<f32> {
+    let options = ModelOptions { arch: arch.map(str::to_owned), ..Default::default() };
+    let model = Model::open(path, &options).unwrap();
+    let input = manifest.input(&manifest.cases[0].id);
+    let &[b, c, h, w] = input.shape().dims() else { panic!("{}", input.shape()) };
+    let options = BuildOptions { batch: b, size: [h, w], top_k: None };
+    let graph = model.graph(&options).unwrap().select(&["logits"]).unwrap();
+    let mut session = block_on(Session::new(&graph, &Device::Cpu)).unwrap();
+    let src = input.to_f32();
+    let values = (0..src.len()).map(|i| src[(i / (h * w * c) * c + i % c) * h * w + i / c % (h * w)]).collect();
+    block_on(session.run(&Tensor::from_f32([b, h, w, c], values).unwrap())).unwrap()[0].to_f32().into_owned()
+}
+
+fn expected(manifest: &Manifest) -> Vec<f32> {
+    manifest.expected(&manifest.cases[0].expect.logits).to_f32().into_owned()
+}
+
+fn best(logits: &[f32]) -> usize {
+    (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap()
+}
+
+#[test]
+fn pth_files_give_the_logits_of_safetensors() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, outer) in [("mambavision_t", "state_dict"), ("mila_t", "model")] {
+        let manifest = Manifest::load(name);
+        let pth = folder.path().join(format!("{name}.pth.tar"));
+        write_pth(&pth, Some(outer), "module.", &manifest.weights());
+        let safetensors = folder.path().join(format!("{name}.safetensors"));
+        write_safetensors(&Weights::open(&pth).unwrap(), &safetensors, None, |_, _| {}).unwrap();
+        // No config, no name: the variant is recognised by its shapes.
+        let (a, b) = (logits(&manifest, &pth, None), logits(&manifest, &safetensors, None));
+        assert_eq!(a, b, "{name}");
+        assert!(rel_err(&a, &expected(&manifest)) < 1e-4, "{name}");
+    }
+}
+
+#[test]
+fn half_precision_checkpoints_agree_up_to_the_rounding_of_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["mambavision_t", "mila_t"] {
+        let manifest = Manifest::load(name);
+        let (full, want) = (Weights::from_tensors(name, manifest.weights()), expected(&manifest));
+        // Relative rounding of a weight is 2^-11 and 2^-8; errors add up like a random walk over the layers.
+        for (dtype, limit) in [(DType::F16, 1e-2), (DType::BF16, 8e-2)] {
+            let path = folder.path().join(format!("{name}.{dtype}.safetensors"));
+            write_safetensors(&full, &path, Some(dtype), |_, _| {}).unwrap();
+            assert_eq!(Weights::open(&path).unwrap().dtype(), Some(dtype));
+            let got = logits(&manifest, &path, None);
+            let error = rel_err(&got, &want);
+            println!("{name} in {dtype}: logits off by {error:.1e} of their std");
+            assert!(error < limit, "{name} in {dtype}: {error:.2e}");
+            assert_eq!(best(&got), best(&want), "{name} in {dtype}");
+        }
+    }
+}
+
+#[test]
+fn variants_are_recognised_by_shape_and_ambiguity_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = Manifest::load("mambavision_t");
+    let path = folder.path().join("t.safetensors");
+    write_safetensors(&Weights::from_tensors("t", manifest.weights()), &path, None, |_, _| {}).unwrap();
+    let model = Model::open(&path, &ModelOptions::default()).unwrap();
+    assert_eq!((model.name.as_str(), model.preprocess.size, model.assumptions.len()), ("mamba_vision_t", [224, 224], 0));
+    assert_eq!(model.parameter_count().unwrap(), manifest.params);
+    assert_eq!(model.labels.get(281), Some("tabby"));
+    // The tensors of B fit two releases.
+    for (arch, assumed) in [("mamba_vision_b_21k", "mamba_vision_b"), ("mamba_vision_l2_512_21k", "mamba_vision_l2")] {
+        let tensors = checkpoint_of(&Model::synthetic(arch, None).unwrap());
+        let model = Model::new(Weights::from_tensors("w", tensors), None, &ModelOptions::default()).unwrap();
+        assert_eq!(model.name, assumed);
+        assert!(model.assumptions[0].contains(arch), "{:?}", model.assumptions);
+    }
+}
+
+/// The tensors of a model under their keys, taken from its graph; derived constants stand for the keys they come from.
+fn checkpoint_of(model: &Model) -> HashMap<String, Tensor> {
+    let mut tensors = HashMap::new();
+    for node in model.graph(&model.options(1)).unwrap().nodes() {
+        let Kind::Constant(tensor) = &node.kind else { continue };
+        if let Some(key) = node.name.strip_prefix("-exp(").and_then(|n| n.strip_suffix(')')) {
+            tensors.insert(key.to_owned(), tensor.clone());
+        } else if let Some(key) = node.name.strip_suffix(" + conv1d_z.weight") {
+            let half = tensor.shape().dims()[0] / 2;
+            let part = Tensor::from_f32([half, 1, 3], tensor.to_f32()[..half * 3].to_vec()).unwrap();
+            tensors.insert(key.to_owned(), part.clone());
+            tensors.insert(key.replace("conv1d_x", "conv1d_z"), part);
+        } else {
+            tensors.insert(node.name.clone(), tensor.clone());
+        }
+    }
+    tensors
+}
+
+#[test]
+fn another_model_is_named_and_every_key_accounted_for() {
+    let manifest = Manifest::load("mambavision_t");
+    let weights = || Weights::from_tensors("t", manifest.weights());
+    let arch = |name: &str| ModelOptions { arch: Some(name.into()), ..Default::default() };
+    match Model::new(weights(), None, &arch("mila_t")) {
+        Err(Error::WeightMismatch { report, .. }) => assert!(report.missing.len() > 100 && report.unread.len() > 100),
+        other => panic!("{other:?}"),
+    }
+    match Model::new(weights(), None, &arch("mamba_vision_s")) {
+        Err(Error::WeightMismatch { report, .. }) => {
+            assert!(report.mismatched.iter().any(|line| line.contains("[96, 64, 3, 3]")), "{report}");
+        }
+        other => panic!("{other:?}"),
+    }
+    match Model::new(weights(), None, &arch("resnet50")) {
+        Err(Error::UnknownArch { known, .. }) => assert!(known.len() == 14),
+        other => panic!("{other:?}"),
+    }
+    let mut tensors = manifest.weights();
+    tensors.retain(|(key, _)| key != "levels.2.blocks.0.mixer.D");
+    tensors.push(("extra.weight".into(), Tensor::from_f32([1], vec![0.0]).unwrap()));
+    match Model::new(Weights::from_tensors("t", tensors), None, &ModelOptions::default()) {
+        Err(Error::WeightMismatch { report, .. }) => {
+            assert!(report.missing.len() == 1 && report.missing[0].starts_with("levels.2.blocks.0.mixer.D"));
+            assert!(report.unread.len() == 1 && report.unread[0].starts_with("extra.weight"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let vim = [("layers.0.mixer.A_log".to_owned(), Tensor::from_f32([1], vec![0.0]).unwrap())];
+    let error = Model::new(Weights::from_tensors("vim", vim), None, &ModelOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Unrecognised { .. }) && error.to_string().contains("layers.0.mixer.A_log"), "{error}");
+}
+
+#[test]
+fn configurations_that_contradict_themselves_are_refused() {
+    let manifest = Manifest::load("mambavision_micro");
+    for (key, value, said) in [
+        ("num_heads", serde_json::json!([2, 2, 3, 4]), "num_heads[2] = 3"),
+        ("window_size", serde_json::json!([8, 8, 0, 2]), "window_size[2] = 0"),
+        ("dim", serde_json::json!(1_000_000_000u64), "beyond all reason"),
+        ("depths", serde_json::json!([1, 1]), "length"),
+        ("model_type", serde_json::json!("resnet"), "resnet"),
+        ("std", serde_json::json!([0.2, 0.0, 0.2]), "std"),
+        ("crop_pct", serde_json::json!(0.0), "crop_pct"),
+        ("resolution", serde_json::json!("large"), "resolution"),
+        ("id2label", serde_json::json!({"0": "a", "2": "b"}), "2"),
+        ("d_conv", serde_json::json!(4), "d_conv 4"),
+    ] {
+        let mut config = manifest.config.clone();
+        config["model_type"] = "mambavision".into();
+        config[key] = value;
+        let weights = Weights::from_tensors("micro", manifest.weights());
+        let error = Model::new(weights, Some(&config.to_string()), &ModelOptions::default()).unwrap_err().to_string();
+        assert!(error.contains(said), "{key}: {error}");
+    }
+}

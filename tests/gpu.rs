@@ -1,0 +1,177 @@
+//! The GPU device as a user meets it: choice of adapter, limits, loss, and frames that allocate nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::devices;
+use pollster::block_on;
+use webmamba::{
+    Error,
+    gpu::GpuDevice,
+    models::{BuildOptions, Model, preset},
+    passes, plan,
+    program::{AdapterClass, Caps},
+    session::{Device, DeviceKind, Session},
+    tensor::Tensor,
+    weights::Weights,
+};
+
+fn micro_session(device: &Device, batch: usize) -> (Session, Tensor) {
+    let manifest = common::manifest::Manifest::load("mambavision_micro");
+    let mut config = manifest.config.clone();
+    config["model_type"] = "mambavision".into();
+    let weights = Weights::from_tensors("micro", manifest.weights());
+    let model = Model::new(weights, Some(&config.to_string()), &Default::default()).unwrap();
+    let graph = model.graph(&model.options(batch)).unwrap();
+    let values = (0..batch * 64 * 64 * 3).map(|i| (i % 255) as f32 / 64.0 - 2.0).collect();
+    (block_on(Session::new(&graph, device)).unwrap(), Tensor::from_f32([batch, 64, 64, 3], values).unwrap())
+}
+
+#[test]
+fn a_steady_frame_allocates_nothing() {
+    for gpu in [devices::lavapipe(), devices::swiftshader()] {
+        let (mut session, input) = micro_session(&Device::Gpu(gpu), 1);
+        let first = block_on(session.run(&input)).unwrap();
+        let before = session.allocations().unwrap();
+        assert!(before.buffers > 3 && before.bind_groups > 50 && before.pipelines > 10, "{before:?}");
+        for _ in 0..100 {
+            let again = block_on(session.run(&input)).unwrap();
+            assert!(first.iter().zip(&again).all(|(a, b)| a.to_f32() == b.to_f32()), "the same input gives the same output");
+        }
+        assert_eq!(session.allocations().unwrap(), before);
+    }
+}
+
+#[test]
+fn batches_and_devices_agree_image_by_image() {
+    let (mut cpu, input) = micro_session(&Device::Cpu, 2);
+    let (mut gpu, _) = micro_session(&Device::Gpu(devices::lavapipe()), 2);
+    let (a, b) = (block_on(cpu.run(&input)).unwrap(), block_on(gpu.run(&input)).unwrap());
+    assert_eq!(cpu.output_names().collect::<Vec<_>>(), gpu.output_names().collect::<Vec<_>>());
+    for (a, b) in a.iter().zip(&b) {
+        assert_eq!(a.shape(), b.shape());
+        assert!(common::manifest::rel_err(&b.to_f32(), &a.to_f32()) < 1e-4);
+    }
+}
+
+#[test]
+fn profiles_name_every_dispatch() {
+    for gpu in [devices::lavapipe(), devices::swiftshader()] {
+        let (mut session, input) = micro_session(&Device::Gpu(gpu), 1);
+        let plain = block_on(session.run(&input)).unwrap();
+        let (outputs, timings) = block_on(session.profile(&input)).unwrap();
+        assert_eq!(timings.len(), session.stats().dispatches);
+        assert!(timings.iter().any(|t| t.kernel == "selective_scan" && t.node.contains("mixer")));
+        assert!(timings.iter().any(|t| !t.time.is_zero()));
+        assert!(plain.iter().zip(&outputs).all(|(a, b)| a.to_f32() == b.to_f32()));
+    }
+}
+
+#[test]
+fn a_lost_device_is_an_error_and_a_new_one_works() {
+    let gpu = devices::lavapipe();
+    let (mut session, input) = micro_session(&Device::Gpu(gpu.clone()), 1);
+    block_on(session.run(&input)).unwrap();
+    gpu.destroy();
+    for _ in 0..2 {
+        let error = block_on(session.run(&input)).unwrap_err();
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+    }
+    let (mut session, input) = micro_session(&Device::Gpu(devices::lavapipe()), 1);
+    block_on(session.run(&input)).unwrap();
+}
+
+#[test]
+fn adapters_are_found_by_name_and_software_ones_only_so() {
+    let gpu = devices::swiftshader();
+    assert!(gpu.summary().is_software() && gpu.summary().line().contains("SwiftShader"));
+    match block_on(GpuDevice::open(Some("no such adapter"))) {
+        Err(Error::NoAdapter { wanted, available }) => {
+            assert!(wanted.contains("no such adapter"));
+            assert!(available.iter().any(|a| a.contains("llvmpipe")) && available.iter().any(|a| a.contains("SwiftShader")));
+        }
+        other => panic!("{other:?}"),
+    }
+    let (device, reason) = block_on(Device::open(DeviceKind::Auto, None)).unwrap();
+    match devices::hardware() {
+        Some(_) => assert_eq!(device.name(), "gpu"),
+        None => assert!(device.name() == "cpu" && reason.contains("only software adapters"), "{reason}"),
+    }
+}
+
+#[test]
+fn the_wrong_input_is_refused() {
+    for device in [Device::Cpu, Device::Gpu(devices::lavapipe())] {
+        let (mut session, _) = micro_session(&device, 1);
+        let wrong = Tensor::from_f32([1, 32, 64, 3], vec![0.0; 32 * 64 * 3]).unwrap();
+        let error = block_on(session.run(&wrong)).unwrap_err();
+        assert!(error.to_string().contains("[1, 64, 64, 3]"), "{error}");
+    }
+}
+
+#[test]
+fn a_batch_beyond_a_binding_names_the_limit() {
+    let preset = preset("mamba_vision_t").unwrap();
+    let options = BuildOptions { batch: 256, size: [224, 224], top_k: None };
+    let graph = preset.architecture.build("t", &Weights::zeros("t"), &options).unwrap();
+    let gpu = devices::lavapipe();
+    match block_on(Session::new(&graph, &Device::Gpu(gpu))) {
+        Err(Error::AdapterLimit { adapter, limit, needed, available }) => {
+            assert!(adapter.contains("llvmpipe") && limit == "maxStorageBufferBindingSize" && needed > available);
+        }
+        other => panic!("{:?}", other.map(|s| s.stats())),
+    }
+}
+
+/// 740 million parameters: 3 GB of weights, in pages of buffers with 128 MiB bindings.
+#[test]
+fn the_largest_model_loads_on_lavapipe() {
+    let name = "mamba_vision_l3_512_21k";
+    let preset = preset(name).unwrap();
+    let options = BuildOptions { batch: 1, size: [512, 512], top_k: Some(5) };
+    let graph = preset.architecture.build(name, &Weights::zeros(name), &options).unwrap().select(&["top_k"]).unwrap();
+    let device = Device::Gpu(devices::lavapipe());
+    let session = block_on(Session::new(&graph, &device)).unwrap();
+    assert!(session.stats().weights_bytes > 2_900_000_000, "{:?}", session.stats());
+}
+
+/// Weights that exceed a binding on a smaller adapter are split, and every buffer of every preset then fits WebGPU's 128 MiB.
+#[test]
+fn every_preset_fits_webgpu_limits_at_batch_one() {
+    for name in webmamba::models::preset_names() {
+        let preset = preset(&name).unwrap();
+        let options = BuildOptions { batch: 1, size: preset.preprocess.size, top_k: Some(5) };
+        let graph = preset.architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
+        let graph = passes::optimise(&graph.select(&["top_k"]).unwrap()).unwrap();
+        for class in [AdapterClass::Software, AdapterClass::Hardware] {
+            let program = plan::lower(&graph, &Caps::webgpu_default(class)).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert!(program.weights.iter().all(|w| w.bytes() <= 128 << 20), "{name}");
+        }
+    }
+}
+
+/// Sessions of other batch sizes find the weights on the device already.
+#[test]
+fn sessions_share_weights() {
+    let gpu = devices::lavapipe();
+    let device = Device::Gpu(gpu);
+    let weights = Arc::default();
+    let preset = preset("mila_t").unwrap();
+    let graph = |batch| {
+        let options = BuildOptions { batch, size: [64, 64], top_k: None };
+        preset.architecture.build("mila_t", &Weights::synthetic("mila_t"), &options).unwrap().select(&["logits"]).unwrap()
+    };
+    let mut one = block_on(Session::with_weights(&graph(1), &device, &weights)).unwrap();
+    let before = one.allocations().unwrap();
+    let mut two = block_on(Session::with_weights(&graph(2), &device, &weights)).unwrap();
+    // Slots, parameters, the empty buffer and the readback; no pages of weights.
+    let slots = two.allocations().unwrap().buffers - before.buffers;
+    assert!(slots < 16, "{slots} buffers");
+    let image: Vec<f32> = (0..64 * 64 * 3).map(|i| (i % 97) as f32 / 50.0 - 1.0).collect();
+    let a = block_on(one.run(&Tensor::from_f32([1, 64, 64, 3], image.clone()).unwrap())).unwrap();
+    let b = block_on(two.run(&Tensor::from_f32([2, 64, 64, 3], [image.clone(), image].concat()).unwrap())).unwrap();
+    let (a, b) = (a[0].to_f32(), b[0].to_f32());
+    assert!(common::manifest::rel_err(&b[..1000], &a) < 1e-5 && common::manifest::rel_err(&b[1000..], &a) < 1e-5);
+}
