@@ -137,18 +137,46 @@ impl fmt::Display for TensorDesc {
     }
 }
 
+/// Memory that [`Bytes`] can be a view of.
+pub trait ByteOwner: Send + Sync {
+    /// All bytes; always the same ones.
+    fn bytes(&self) -> &[u8];
+
+    /// Hints that this range is not needed for now. Only memory that the system can fetch again, such as a mapped file, is let go.
+    fn release(&self, _range: Range<usize>) {}
+}
+
+/// Owned memory, which stays as long as it is owned.
+struct Owned<T>(T);
+
+impl<T: AsRef<[u8]> + Send + Sync> ByteOwner for Owned<T> {
+    fn bytes(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+}
+
 /// A range of shared, immutable bytes: owned memory or a mapped file.
 #[derive(Clone)]
 pub struct Bytes {
-    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    owner: Arc<dyn ByteOwner>,
     range: Range<usize>,
 }
 
 impl Bytes {
     /// All bytes of `owner`.
     pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
-        let len = owner.as_ref().len();
+        Self::of(Owned(owner))
+    }
+
+    /// All bytes of an owner that can let go of memory.
+    pub fn of(owner: impl ByteOwner + 'static) -> Self {
+        let len = owner.bytes().len();
         Self { owner: Arc::new(owner), range: 0..len }
+    }
+
+    /// Hints that the bytes are not needed for now; see [`ByteOwner::release`].
+    pub fn release(&self) {
+        self.owner.release(self.range.clone());
     }
 
     /// A part of these bytes, sharing their owner; `None` when `range` reaches past the end or is reversed.
@@ -162,7 +190,7 @@ impl Bytes {
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        &(*self.owner).as_ref()[self.range.clone()]
+        &self.owner.bytes()[self.range.clone()]
     }
 }
 
@@ -233,6 +261,11 @@ impl Tensor {
     /// The raw little-endian bytes.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
+    }
+
+    /// Hints that the values are not needed for now; see [`ByteOwner::release`].
+    pub fn release(&self) {
+        self.bytes.release();
     }
 
     /// The values as f32: borrowed where they are F32 and aligned, converted otherwise (I64 rounds to nearest).

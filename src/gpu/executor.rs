@@ -16,7 +16,7 @@ use crate::{
         profiler::{DispatchTiming, Timestamps},
     },
     plan::{self, Plan},
-    program::{BufRef, CHANNEL_ALIGN, Program, padded_channels},
+    program::{BufRef, CHANNEL_ALIGN, PackedWeight, Program, padded_channels},
     tensor::Tensor,
 };
 
@@ -77,8 +77,10 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// As [`GpuExecutor::new`].
-    pub async fn with_plan(gpu: Arc<GpuDevice>, program: Program, weights: Arc<WeightStore>, plan: Plan) -> Result<Self> {
+    pub async fn with_plan(gpu: Arc<GpuDevice>, mut program: Program, weights: Arc<WeightStore>, plan: Plan) -> Result<Self> {
         weights.upload(&gpu, &program.weights).await?;
+        // From here on the device has them; host copies (folded weights, say) need not stay.
+        program.weights.iter_mut().for_each(PackedWeight::forget);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let mut slots = Vec::with_capacity(plan.slots.len());
         for bytes in &plan.slots {

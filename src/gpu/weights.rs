@@ -18,7 +18,7 @@ const ALIGN: u64 = 256;
 /// Bytes of a page: few buffers, yet no need for one huge allocation.
 const PAGE: u64 = 256 << 20;
 /// Bytes handed to the queue before it is flushed, which bounds the staging memory.
-const FLUSH: u64 = 64 << 20;
+const FLUSH: u64 = 16 << 20;
 
 /// A weight's place.
 #[derive(Debug, Clone)]
@@ -63,6 +63,7 @@ impl WeightStore {
             packed.clear();
             packed.resize(weight.len(), 0.0);
             weight.pack(&mut packed);
+            weight.release();
             gpu.queue.write_buffer(&buffer, offset, bytemuck::cast_slice(&packed));
             pending += bytes;
             if pending >= FLUSH {

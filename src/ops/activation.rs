@@ -42,20 +42,36 @@ impl Act {
 
     /// Applies the function to every value.
     pub fn apply(self, values: &mut [f32]) {
-        fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-            for v in values {
-                *v = f(*v);
-            }
-        }
         match self {
             Self::Identity => {}
-            Self::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
-            Self::Gelu => each(values, |x| 0.5 * x * (1.0 + math::erf(x * std::f32::consts::FRAC_1_SQRT_2))),
-            Self::GeluTanh => each(values, |x| 0.5 * x * (1.0 + math::tanh(0.797_884_6 * (x + 0.044_715 * x * x * x)))),
-            Self::Silu => each(values, |x| x * math::sigmoid(x)),
-            Self::EluPlusOne => each(values, |x| if x > 0.0 { x + 1.0 } else { math::exp(x) }),
+            Self::Relu => relu(values),
+            Self::Gelu => gelu(values),
+            Self::GeluTanh => gelu_tanh(values),
+            Self::Silu => silu(values),
+            Self::EluPlusOne => elu_plus_one(values),
         }
     }
+}
+
+/// Declares a function that applies an expression to every value, compiled for several instruction sets.
+macro_rules! each {
+    ($($name:ident: $x:ident => $value:expr;)*) => {
+        $(#[multiversion::multiversion(targets = "simd")]
+        fn $name(values: &mut [f32]) {
+            for v in values {
+                let $x = *v;
+                *v = $value;
+            }
+        })*
+    };
+}
+
+each! {
+    relu: x => if x < 0.0 { 0.0 } else { x };
+    gelu: x => 0.5 * x * (1.0 + math::erf(x * std::f32::consts::FRAC_1_SQRT_2));
+    gelu_tanh: x => 0.5 * x * (1.0 + math::tanh(0.797_884_6 * (x + 0.044_715 * x * x * x)));
+    silu: x => x * math::sigmoid(x);
+    elu_plus_one: x => if x > 0.0 { x + 1.0 } else { math::exp(x) };
 }
 
 /// y = act(x), any shape.

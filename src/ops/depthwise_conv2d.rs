@@ -5,6 +5,7 @@ use crate::{
     ops::{
         Epilogue, Operator,
         conv2d::{conv_extent, nhwc},
+        math,
     },
     platform,
     program::{Kernel, Lowering, Packing, Params, padded_channels, params},
@@ -95,9 +96,7 @@ impl Operator for DepthwiseConv2d {
                         let Some(x0) = (ox * self.stride + kx).checked_sub(self.padding[1]).filter(|x| *x < w) else { continue };
                         let from = ((image * h + y) * w + x0) * c;
                         let taps = &filter[(ky * kw + kx) * c..][..c];
-                        for ((o, v), t) in pixel.iter_mut().zip(&x[from..from + c]).zip(taps) {
-                            *o += v * t;
-                        }
+                        math::multiply_add(pixel, &x[from..from + c], taps);
                     }
                 }
             }

@@ -37,12 +37,7 @@ impl Operator for LayerNorm {
         let mut out = inputs[0].to_f32().into_owned();
         platform::par_chunks_mut(&mut out, c * 16, |_, rows| {
             for row in rows.chunks_exact_mut(c) {
-                let mean = lane_sum(row, |x| x) / c as f32;
-                let variance = lane_sum(row, |x| (x - mean) * (x - mean)) / c as f32;
-                let scale = 1.0 / (variance + self.eps).sqrt();
-                for ((v, w), b) in row.iter_mut().zip(weight.iter()).zip(bias.iter()) {
-                    *v = (*v - mean) * scale * w + b;
-                }
+                normalise(row, &weight, &bias, self.eps);
             }
         });
         Tensor::from_f32(inputs[0].shape().clone(), out)
@@ -63,7 +58,19 @@ impl Operator for LayerNorm {
     }
 }
 
+#[multiversion::multiversion(targets = "simd")]
+fn normalise(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    let channels = row.len() as f32;
+    let mean = lane_sum(row, |x| x) / channels;
+    let variance = lane_sum(row, |x| (x - mean) * (x - mean)) / channels;
+    let scale = 1.0 / (variance + eps).sqrt();
+    for ((v, w), b) in row.iter_mut().zip(weight).zip(bias) {
+        *v = (*v - mean) * scale * w + b;
+    }
+}
+
 /// Sum of f(x) in sixteen lanes, as the vector units and the kernels do it: also more accurate than one running sum.
+#[inline(always)]
 fn lane_sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; 16];
     let chunks = row.chunks_exact(16);

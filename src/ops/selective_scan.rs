@@ -132,13 +132,7 @@ impl Operator for SelectiveScan {
                     y[c] = skips[c] * u[c];
                 }
                 let (b, c) = x_dbl[token * (d.rank + 2 * d.states) + d.rank..][..2 * d.states].split_at(d.states);
-                for n in 0..d.states {
-                    for lane in 0..LANES {
-                        let h = math::exp(dt[lane] * decay[n][lane]) * state[n][lane] + input[lane] * b[n];
-                        state[n][lane] = h;
-                        y[lane] += c[n] * h;
-                    }
-                }
+                advance(&mut state, &decay, [b, c], [&dt, &input], y);
             }
             out
         });
@@ -204,6 +198,19 @@ impl Operator for SelectiveScan {
 
 /// Channels the CPU evaluation scans side by side, one a vector lane.
 const LANES: usize = 16;
+type Lanes = [f32; LANES];
+
+/// One token: all states of a group of channels move on, and what C sees of them is added to y.
+#[multiversion::multiversion(targets = "simd")]
+fn advance(state: &mut [Lanes], decay: &[Lanes], [b, c]: [&[f32]; 2], [dt, input]: [&Lanes; 2], y: &mut Lanes) {
+    for (((state, decay), b), c) in state.iter_mut().zip(decay).zip(b).zip(c) {
+        for lane in 0..LANES {
+            let h = math::exp(dt[lane] * decay[lane]) * state[lane] + input[lane] * b;
+            state[lane] = h;
+            y[lane] += c * h;
+        }
+    }
+}
 
 /// Runs of tokens that a workgroup scans in parallel: a power of two that fits workgroup memory and the number of threads.
 fn chunks(cx: &Lowering<'_>, states: usize) -> Result<usize> {

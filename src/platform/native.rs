@@ -1,12 +1,12 @@
 //! Computers: files are mapped, loops over items use all cores.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, ops::Range, path::Path};
 
 use rayon::prelude::*;
 
 use crate::{
     error::{Error, Result},
-    tensor::Bytes,
+    tensor::{ByteOwner, Bytes},
 };
 
 /// The bytes of a file, mapped into memory and read as they are needed.
@@ -24,7 +24,25 @@ pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
     // What remains is another process that changes or truncates the file while it is in use; as for every program that
     // maps its input, that is for the user to avoid, and documented where files are opened.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-    Ok(Bytes::new(map))
+    Ok(Bytes::of(Mapped(map)))
+}
+
+/// A mapped file, whose pages the system can read again.
+struct Mapped(memmap2::Mmap);
+
+impl ByteOwner for Mapped {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn release(&self, range: Range<usize>) {
+        // A hint: if the system does not take it, nothing is lost but memory.
+        #[cfg(unix)]
+        // SAFETY: the mapping is of a file and never written, so pages that are let go come back with the same contents.
+        let _ = unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+        #[cfg(not(unix))]
+        let _ = range;
+    }
 }
 
 /// `f` of every item, in their order, computed on all cores.

@@ -128,7 +128,7 @@ impl<'a> Lowering<'a> {
             return Ok(BufRef::Weight(*id));
         }
         let id = WeightId(self.program.weights.len());
-        self.program.weights.push(PackedWeight { key: key.clone(), pieces: tensors, packing });
+        self.program.weights.push(PackedWeight::new(key.clone(), tensors, packing));
         self.weight_ids.insert(key, id);
         Ok(BufRef::Weight(id))
     }

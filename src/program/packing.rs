@@ -49,20 +49,26 @@ pub struct PackedWeight {
     /// Identity: the same key always packs to the same bytes (checkpoint key and layout).
     pub key: String,
     /// The host tensors; `None` stands for an absent optional one.
-    pub pieces: Vec<Option<Tensor>>,
-    /// The layout.
-    pub packing: Packing,
+    pieces: Vec<Option<Tensor>>,
+    packing: Packing,
+    len: usize,
 }
 
 impl PackedWeight {
-    /// Number of f32 values.
-    pub fn len(&self) -> usize {
-        match &self.packing {
+    /// A weight made of these host tensors.
+    pub fn new(key: String, pieces: Vec<Option<Tensor>>, packing: Packing) -> Self {
+        let len = match &packing {
             Packing::Panels { count, channels, taps, .. } => count.next_multiple_of(PANEL) * taps * padded_channels(*channels),
             Packing::Taps { taps, channels } => taps * padded_channels(*channels),
-            Packing::Vectors { len, .. } => len * self.pieces.len(),
-            Packing::Rows => self.pieces.iter().flatten().map(|t| t.shape().rows() * padded_channels(t.shape().last())).sum(),
-        }
+            Packing::Vectors { len, .. } => len * pieces.len(),
+            Packing::Rows => pieces.iter().flatten().map(|t| t.shape().rows() * padded_channels(t.shape().last())).sum(),
+        };
+        Self { key, pieces, packing, len }
+    }
+
+    /// Number of f32 values.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// True when there is nothing to upload.
@@ -73,6 +79,17 @@ impl PackedWeight {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         self.len() as u64 * 4
+    }
+
+    /// Forgets the host tensors, after the upload.
+    pub fn forget(&mut self) {
+        self.pieces.clear();
+    }
+
+    /// Hints that the host tensors are not needed for now, which keeps a mapped checkpoint from staying in memory beside the
+    /// device's copy.
+    pub fn release(&self) {
+        self.pieces.iter().flatten().for_each(Tensor::release);
     }
 
     /// Writes the packed values into `out`, which has [`PackedWeight::len`] elements and is all zero.
@@ -155,7 +172,7 @@ mod tests {
         let (n, c, taps) = (10, 3, 2);
         let tensor = Tensor::from_f32([n, c, taps], (0..n * c * taps).map(|i| i as f32 + 1.0).collect())?;
         let packing = Packing::Panels { first: 8, count: 2, channels: c, taps };
-        let weight = PackedWeight { key: "w".into(), pieces: vec![Some(tensor)], packing };
+        let weight = PackedWeight::new("w".into(), vec![Some(tensor)], packing);
         let out = packed(&weight);
         assert_eq!(out.len(), 8 * taps * 4);
         for column in 0..8 {
@@ -174,7 +191,7 @@ mod tests {
     fn taps_put_channels_innermost() -> Result<()> {
         let tensor = Tensor::from_f32([3, 1, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
         let packing = Packing::Taps { taps: 2, channels: 3 };
-        let weight = PackedWeight { key: "w".into(), pieces: vec![Some(tensor)], packing };
+        let weight = PackedWeight::new("w".into(), vec![Some(tensor)], packing);
         assert_eq!(packed(&weight), [1.0, 3.0, 5.0, 0.0, 2.0, 4.0, 6.0, 0.0]);
         Ok(())
     }
@@ -183,7 +200,7 @@ mod tests {
     fn absent_vectors_take_their_default() -> Result<()> {
         let bias = Tensor::from_f32([3], vec![1.0, 2.0, 3.0])?;
         let packing = Packing::Vectors { len: 4, first: 1, defaults: vec![0, 1f32.to_bits()] };
-        let weight = PackedWeight { key: "v".into(), pieces: vec![Some(bias), None], packing };
+        let weight = PackedWeight::new("v".into(), vec![Some(bias), None], packing);
         assert_eq!(packed(&weight), [2.0, 3.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
         Ok(())
     }
