@@ -6,6 +6,7 @@ struct Params {
     classes: u32,
     stride: u32,
     k: u32,
+    sharpness: f32, // 1 / temperature
 }
 
 // logits: (B, N); best: (B, k): probability, class index, 0, 0
@@ -62,7 +63,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
             top = last_score;
             var sum = 0.0;
             for (var c = li; c < params.classes; c += 64u) {
-                sum += exp(logits[base + c] - top);
+                sum += exp((logits[base + c] - top) * params.sharpness);
             }
             workgroupBarrier();
             scores[li] = sum;
@@ -76,7 +77,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
             total = scores[0];
         }
         if (li == 0u) {
-            best[row * params.k + rank] = vec4f(exp(last_score - top) / total, f32(last), 0.0, 0.0);
+            best[row * params.k + rank] = vec4f(exp((last_score - top) * params.sharpness) / total, f32(last), 0.0, 0.0);
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     gpu::WeightStore,
     image::RgbImage,
     models::{BuildOptions, Model},
+    ops::TopK,
     platform::{self, Stopwatch},
     session::{Device, Session, SessionStats},
     tensor::Tensor,
@@ -47,7 +48,8 @@ impl Classifier {
     /// # Errors
     /// [`Error::InvalidArgument`] when the model has no head; those of [`Session::new`].
     pub async fn new(model: Model, device: &Device, batch: usize, top_k: usize) -> Result<Self> {
-        let options = BuildOptions { batch, size: model.preprocess.size, top_k: Some(top_k) };
+        let options =
+            BuildOptions { batch, size: model.preprocess.size, top_k: Some(TopK { k: top_k, temperature: model.temperature }) };
         let graph = model.graph(&options)?.select(&["top_k"])?;
         let session = Session::with_weights(&graph, device, &Arc::<WeightStore>::default()).await?;
         Ok(Self { model, session, batch, top_k: top_k.clamp(1, options_classes(&graph)) })

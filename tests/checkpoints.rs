@@ -162,6 +162,7 @@ fn configurations_that_contradict_themselves_are_refused() {
         ("crop_pct", serde_json::json!(0.0), "crop_pct"),
         ("resolution", serde_json::json!("large"), "resolution"),
         ("id2label", serde_json::json!({"0": "a", "2": "b"}), "2"),
+        ("temperature", serde_json::json!(-1.0), "temperature -1"),
         ("d_conv", serde_json::json!(4), "d_conv 4"),
     ] {
         let mut config = manifest.config.clone();

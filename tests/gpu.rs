@@ -11,6 +11,7 @@ use webmamba::{
     Error,
     gpu::GpuDevice,
     models::{BuildOptions, Model, preset},
+    ops::TopK,
     passes, plan,
     program::{AdapterClass, Caps},
     session::{Device, DeviceKind, Session},
@@ -130,7 +131,7 @@ fn a_batch_beyond_a_binding_names_the_limit() {
 fn the_largest_model_loads_on_lavapipe() {
     let name = "mamba_vision_l3_512_21k";
     let preset = preset(name).unwrap();
-    let options = BuildOptions { batch: 1, size: [512, 512], top_k: Some(5) };
+    let options = BuildOptions { batch: 1, size: [512, 512], top_k: Some(TopK::plain(5)) };
     let graph = preset.architecture.build(name, &Weights::zeros(name), &options).unwrap().select(&["top_k"]).unwrap();
     let device = Device::Gpu(devices::lavapipe());
     let session = block_on(Session::new(&graph, &device)).unwrap();
@@ -142,7 +143,7 @@ fn the_largest_model_loads_on_lavapipe() {
 fn every_preset_fits_webgpu_limits_at_batch_one() {
     for name in webmamba::models::preset_names() {
         let preset = preset(&name).unwrap();
-        let options = BuildOptions { batch: 1, size: preset.preprocess.size, top_k: Some(5) };
+        let options = BuildOptions { batch: 1, size: preset.preprocess.size, top_k: Some(TopK::plain(5)) };
         let graph = preset.architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
         let graph = passes::optimise(&graph.select(&["top_k"]).unwrap()).unwrap();
         for class in [AdapterClass::Software, AdapterClass::Hardware] {

@@ -150,7 +150,7 @@ fn the_scan_is_the_recurrence() {
 fn top_k_breaks_ties_by_index() {
     let mut graph = Graph::new();
     let x = graph.input("logits", [1, 70]);
-    let y = graph.op("top_k", TopK { k: 6 }, vec![x]).unwrap();
+    let y = graph.op("top_k", TopK::plain(6), vec![x]).unwrap();
     graph.output("y", y, Layout::Plain);
     let logits = (0..70).map(|i| if [3, 64, 66, 68].contains(&i) { 2.0 } else { (i % 7) as f32 * 0.1 }).collect();
     let inputs = [Tensor::from_f32([1, 70], logits).unwrap()];

@@ -13,6 +13,7 @@ use webmamba::{
     gpu::shader,
     graph::Graph,
     models::{Architecture, BuildOptions, MambaVision, Mila, preset, preset_names},
+    ops::TopK,
     passes, plan,
     program::{AdapterClass, Caps, Dispatch, Kernel},
     weights::Weights,
@@ -55,7 +56,7 @@ fn architectures() -> Vec<(String, Architecture, [usize; 2])> {
 fn kernels() -> HashMap<Kernel, Dispatch> {
     let mut kernels = HashMap::new();
     for (name, architecture, size) in architectures() {
-        let options = BuildOptions { batch: 2, size, top_k: Some(5) };
+        let options = BuildOptions { batch: 2, size, top_k: Some(TopK::plain(5)) };
         let graph: Graph = architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
         for graph in [passes::optimise(&graph).unwrap(), graph] {
             for class in [AdapterClass::Software, AdapterClass::Hardware] {

@@ -68,6 +68,7 @@ struct Keys {
     crop_pct: Option<f64>,
     resolution: Option<Json>,
     input_resolution: Option<Json>,
+    temperature: Option<f32>,
 }
 
 /// A parsed `config.json`.
@@ -180,6 +181,14 @@ impl Config {
         preprocess.crop_pct = keys.crop_pct.unwrap_or(preprocess.crop_pct);
         preprocess.crop_mode = keys.crop_mode.unwrap_or(preprocess.crop_mode);
         Ok(())
+    }
+
+    /// What calibrates the scores.
+    pub(super) fn temperature(&self) -> Result<f32> {
+        match self.keys.temperature.unwrap_or(1.0) {
+            t if t > 0.0 && t.is_finite() => Ok(t),
+            t => Err(Error::config(&self.what, format!("temperature {t} must be positive"))),
+        }
     }
 
     /// `224`, `[224, 192]` or `[3, 224, 192]`.

@@ -26,14 +26,14 @@ use crate::{
 pub const OUTPUT_NAMES: [&str; 7] = ["stem", "stage0", "stage1", "stage2", "stage3", "pooled", "logits"];
 
 /// What a graph is built for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BuildOptions {
     /// Images a run.
     pub batch: usize,
     /// Height and width of an image.
     pub size: [usize; 2],
-    /// Adds the output `top_k`: the probabilities of the k best classes.
-    pub top_k: Option<usize>,
+    /// Adds the output `top_k`: the probabilities of the k best classes (of all, where there are fewer).
+    pub top_k: Option<TopK>,
 }
 
 impl BuildOptions {
@@ -101,12 +101,12 @@ impl Architecture {
         };
         // Both are derived or unused: counters of training steps, and rotation tables that are made for any resolution.
         weights.finish(name, |key| key.ends_with("num_batches_tracked") || key.ends_with("rope.rotations"))?;
-        if let Some(k) = options.top_k {
+        if let Some(top_k) = options.top_k {
             let Some(logits) = graph.outputs().iter().find(|o| o.name == "logits").map(|o| o.value) else {
                 return Err(Error::InvalidArgument(format!("{name} has no classification head")));
             };
-            let k = k.clamp(1, self.num_classes());
-            let best = graph.op("top_k", TopK { k }, vec![logits])?;
+            let top_k = TopK { k: top_k.k.clamp(1, self.num_classes()), ..top_k };
+            let best = graph.op("top_k", top_k, vec![logits])?;
             graph.output("top_k", best, Layout::Plain);
         }
         Ok(graph)
@@ -138,6 +138,8 @@ pub struct Model {
     pub preprocess: Preprocess,
     /// Class names; empty where there are none.
     pub labels: Labels,
+    /// Divides the logits before the softmax, so that scores are calibrated; 1 where the config says nothing.
+    pub temperature: f32,
     /// What had to be assumed because the checkpoint does not say it.
     pub assumptions: Vec<String>,
 }
@@ -191,6 +193,7 @@ impl Model {
             preprocess.size = size;
         }
         preprocess.validate()?;
+        let temperature = config.as_ref().map_or(Ok(1.0), config::Config::temperature)?;
         let labels = match (&options.labels, config.and_then(|c| c.labels)) {
             (Some(labels), _) => labels.clone(),
             (None, Some(labels)) => labels,
@@ -204,7 +207,7 @@ impl Model {
                 labels.len()
             )));
         }
-        let model = Self { name, architecture, weights, preprocess, labels, assumptions };
+        let model = Self { name, architecture, weights, preprocess, labels, temperature, assumptions };
         // Every key is held against the architecture now, not at the first run.
         model.graph(&model.options(1))?;
         Ok(model)

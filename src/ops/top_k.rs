@@ -9,14 +9,23 @@ use crate::{
 
 /// Input logits `(B, N)`; output `(B, k, 2)`: probability and class index (exact in f32), most probable first; of equal ones the
 /// lower index first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopK {
     /// How many classes; at most N.
     pub k: usize,
+    /// Divides the logits before the softmax (Guo et al. 2017), so that the probabilities are calibrated; 1 leaves them alone.
+    pub temperature: f32,
+}
+
+impl TopK {
+    /// The `k` best classes with probabilities by the plain softmax.
+    pub const fn plain(k: usize) -> Self {
+        Self { k, temperature: 1.0 }
+    }
 }
 
 params! {
-    struct TopKParams { rows: u32, classes: u32, stride: u32, k: u32 }
+    struct TopKParams { rows: u32, classes: u32, stride: u32, k: u32, sharpness: f32 }
 }
 
 impl Operator for TopK {
@@ -26,6 +35,9 @@ impl Operator for TopK {
 
     fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String> {
         let [logits] = exactly(inputs)?;
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(format!("the temperature must be positive, found {}", self.temperature));
+        }
         match *logits.dims() {
             // Indices travel as f32.
             [rows, classes] if (1..=classes).contains(&self.k) && classes < 1 << 24 => Ok(Shape::from([rows, self.k, 2])),
@@ -40,8 +52,9 @@ impl Operator for TopK {
             let mut order: Vec<usize> = (0..classes).collect();
             order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
             let max = logits[order[0]];
-            let sum: f32 = logits.iter().map(|v| (v - max).exp()).sum();
-            out.extend(order.iter().take(self.k).flat_map(|i| [(logits[*i] - max).exp() / sum, *i as f32]));
+            let weight = |v: f32| ((v - max) / self.temperature).exp();
+            let sum: f32 = logits.iter().map(|v| weight(*v)).sum();
+            out.extend(order.iter().take(self.k).flat_map(|i| [weight(logits[*i]) / sum, *i as f32]));
         }
         Tensor::from_f32([inputs[0].shape().rows(), self.k, 2], out)
     }
@@ -49,8 +62,13 @@ impl Operator for TopK {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let shape = cx.shape(0);
         let (rows, classes) = (shape.rows(), shape.last());
-        let params =
-            TopKParams { rows: rows as u32, classes: classes as u32, stride: padded_channels(classes) as u32, k: self.k as u32 };
+        let params = TopKParams {
+            rows: rows as u32,
+            classes: classes as u32,
+            stride: padded_channels(classes) as u32,
+            k: self.k as u32,
+            sharpness: 1.0 / self.temperature,
+        };
         let reads = vec![cx.activation(0)?];
         cx.dispatch(Kernel::new("top_k"), reads, vec![cx.output()], params.block(), rows as u64);
         Ok(())
