@@ -13,5 +13,7 @@ FAMILIES = {"mambavision": MambaVision, "mila": Mila}
 def build(config: dict, **overrides) -> nn.Module:
     """The network that the keys of a `config.json` describe; keys that are none of its arguments are left alone."""
     family = FAMILIES[config["model_type"]]
+    if "id2label" in config:
+        overrides.setdefault("num_classes", len(config["id2label"]))
     known = inspect.signature(family).parameters
     return family(**{k: v for k, v in {**config, **overrides}.items() if k in known})

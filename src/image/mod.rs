@@ -8,7 +8,6 @@ pub mod decode;
 mod plan;
 mod preprocess;
 mod resize;
-mod rows;
 
 pub use plan::{CropMode, ResizePlan};
 pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, MAX_TARGET, Preprocess};

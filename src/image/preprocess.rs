@@ -4,10 +4,10 @@
 use super::{
     CropMode, ResizePlan, RgbImage, plan,
     resize::{Axis, resize},
-    rows::for_each_row,
 };
 use crate::{
     error::{Error, Result},
+    platform::par_chunks_mut,
     tensor::Tensor,
 };
 
@@ -92,7 +92,7 @@ impl Preprocess {
         let normal = self.normalised_levels();
         let background = self.fill().map(usize::from);
         let mut out = vec![0.0; self.size[0] * self.size[1] * 3];
-        for_each_row(&mut out, self.size[1] * 3, |y, row| {
+        par_chunks_mut(&mut out, self.size[1] * 3, |y, row| {
             for (i, value) in row.iter_mut().enumerate() {
                 *value = normal[i % 3][background[i % 3]];
             }

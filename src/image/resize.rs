@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use super::{RgbImage, rows::for_each_row};
+use super::RgbImage;
+use crate::platform::par_chunks_mut;
 
 /// Fractional bits of a weight: 32 less 8 for the pixel, less 2 for the sign and the overshoot of the kernel.
 const WEIGHT_BITS: u32 = 22;
@@ -114,7 +115,7 @@ fn shrink_rows(image: &RgbImage, first_row: usize, cols: &Axis, taps: &[Tap], ou
     // One weight a byte instead of one a pixel, so that the sum runs over plain contiguous bytes.
     let stride = image.width() as usize * 3;
     let spread: Vec<i32> = taps.iter().flat_map(|t| cols.weights(*t)).flat_map(|w| [*w; 3]).collect();
-    for_each_row(out, taps.len() * 3, |y, row| {
+    par_chunks_mut(out, taps.len() * 3, |y, row| {
         let pixels = &image.pixels()[(first_row + y) * stride..][..stride];
         let mut weights = spread.as_slice();
         for (out, tap) in row.chunks_exact_mut(3).zip(taps) {
@@ -151,7 +152,7 @@ fn weigh(pixels: &[u8], weights: &[i32]) -> [i32; 3] {
 /// The vertical pass: `between` (rows of `width` bytes, the first being image row `first_row`) into the bytes from `left` of
 /// each row of `out`, which are `stride` bytes long.
 fn shrink_cols(between: &[u8], first_row: usize, width: usize, rows: &Axis, left: usize, stride: usize, out: &mut [u8]) {
-    for_each_row(out, stride, |y, row| {
+    par_chunks_mut(out, stride, |y, row| {
         let tap = rows.taps[y];
         let mut sums = vec![0i32; width];
         for (source, weight) in between[(tap.first - first_row) * width..].chunks_exact(width).zip(rows.weights(tap)) {

@@ -2,12 +2,14 @@
 
 mod config;
 mod detect;
+mod embedded;
 mod mambavision;
 mod mila;
 mod presets;
 
 use std::path::Path;
 
+pub use embedded::embedded_names;
 pub use mambavision::MambaVision;
 pub use mila::Mila;
 pub use presets::{Preset, preset, preset_names};
@@ -77,7 +79,7 @@ impl Architecture {
     }
 
     /// What the authors say of the use of their published weights.
-    pub const fn licence_note(&self) -> &'static str {
+    const fn licence_note(&self) -> &'static str {
         match self {
             Self::MambaVision(_) => {
                 "published MambaVision weights: CC BY-NC-SA 4.0 (NVIDIA), non-commercial; a fine-tune may differ"
@@ -140,6 +142,8 @@ pub struct Model {
     pub labels: Labels,
     /// Divides the logits before the softmax, so that scores are calibrated; 1 where the config says nothing.
     pub temperature: f32,
+    /// What is known of the terms of the weights.
+    pub licence: String,
     /// What had to be assumed because the checkpoint does not say it.
     pub assumptions: Vec<String>,
 }
@@ -207,7 +211,8 @@ impl Model {
                 labels.len()
             )));
         }
-        let model = Self { name, architecture, weights, preprocess, labels, temperature, assumptions };
+        let licence = architecture.licence_note().to_owned();
+        let model = Self { name, architecture, weights, preprocess, labels, temperature, licence, assumptions };
         // Every key is held against the architecture now, not at the first run.
         model.graph(&model.options(1))?;
         Ok(model)

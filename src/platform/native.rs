@@ -56,7 +56,7 @@ pub(crate) fn par_range<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync + S
 }
 
 /// `f(i, chunk)` for the consecutive chunks of `values`, on all cores.
-pub(crate) fn par_chunks_mut(values: &mut [f32], chunk: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+pub(crate) fn par_chunks_mut<T: Send>(values: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync + Send) {
     values.par_chunks_mut(chunk.max(1)).enumerate().for_each(|(i, chunk)| f(i, chunk));
 }
 

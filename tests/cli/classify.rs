@@ -178,3 +178,29 @@ fn a_reader_that_hangs_up_is_no_error() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && !stderr.contains("panicked") && !stderr.contains("error"), "{stderr}");
 }
+
+/// Without a model the built-in one answers, and it knows the everyday things of the sample photographs.
+#[test]
+fn the_built_in_model_needs_no_file() {
+    let photos = ["coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"].map(image);
+    let photos: Vec<&str> = photos.iter().map(String::as_str).collect();
+    let output = webmamba(&[&["classify", "--device", "cpu", "--json"], &photos[..]].concat()).expect(0);
+    let lines = output.json();
+    assert_eq!(lines.len(), 4);
+    for line in &lines {
+        assert_eq!(line["model"], "mamba_vision_nano");
+        let scores: Vec<f64> = line["predictions"].as_array().unwrap().iter().map(|p| p["score"].as_f64().unwrap()).collect();
+        assert!(scores.len() == 5 && scores.is_sorted_by(|a, b| a >= b) && scores.iter().sum::<f64>() <= 1.001, "{scores:?}");
+    }
+    assert_eq!(lines[0]["predictions"][0]["label"], "coffee cup");
+    // By name, and on a GPU: the same answer.
+    let output = webmamba(&["classify", &photos[0], "--model", "mamba_vision_nano", "--adapter", "llvmpipe", "--json"]).expect(0);
+    let gpu = &output.json()[0];
+    assert_eq!(gpu["device"], "gpu");
+    let (a, b) = (&gpu["predictions"], &lines[0]["predictions"]);
+    let score = |v: &serde_json::Value, i: usize| v[i]["score"].as_f64().unwrap();
+    assert!((0..5).all(|i| a[i]["label"] == b[i]["label"] && (score(a, i) - score(b, i)).abs() < 1e-3), "{a} {b}");
+    let info = &webmamba(&["info", "mamba_vision_nano", "--json"]).expect(0).json()[0];
+    assert_eq!((&info["dtype"], &info["classes"]), (&json!("f16"), &json!(124)));
+    assert!(info["licence"].as_str().unwrap().contains("Tiny-ImageNet"));
+}

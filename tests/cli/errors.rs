@@ -8,12 +8,11 @@ use webmamba::tensor::Tensor;
 use super::{Sandbox, image, webmamba, write};
 
 #[test]
-fn a_model_must_be_named() {
+fn a_model_that_does_not_exist_is_explained() {
     let photo = image("coffee.png");
-    webmamba(&["classify", &photo]).expect(2).says(&["--model", ".safetensors", ".pth"]);
     webmamba(&["classify", &photo, "--model", "nosuch"]).expect(2).says(&["`nosuch`", ".safetensors"]);
     webmamba(&["classify", &photo, "--model", "mamba_vision_t"]).expect(2).says(&["not built in"]);
-    webmamba(&["bench"]).expect(2).says(&["--synthetic --arch", "mamba_vision_t"]);
+    webmamba(&["bench", "--synthetic"]).expect(2).says(&["`--arch NAME`", "mamba_vision_t"]);
     webmamba(&["info", "nosuch"]).expect(2).says(&["mila_b"]);
     webmamba(&["classify"]).expect(2).says(&["IMAGE"]);
     webmamba(&["classify", &photo, "--size", "0x224"]).expect(2).says(&["HxW"]);

@@ -1,12 +1,15 @@
 //! Arguments that several subcommands share, and what they stand for.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use webmamba::{
     Error, Result,
     labels::Labels,
-    models::{Model, ModelOptions, preset},
+    models::{Model, ModelOptions, embedded_names, preset},
     session::{Device, DeviceKind},
     weights::Weights,
 };
@@ -61,18 +64,31 @@ pub(crate) fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> 
 }
 
 /// What can be given as a model.
-pub(crate) const MODELS: &str = "a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file";
+pub(crate) const MODELS: &str =
+    "a built-in model's name, a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file";
 
-/// Opens the checkpoint that the user named.
+/// Opens the checkpoint that the user named, or the built-in model of that name.
 pub(crate) fn open_model(path: &Path, options: &ModelOptions) -> Result<Model> {
     if path.exists() {
         return Model::open(path, options);
     }
-    let name = path.display();
-    Err(Error::InvalidArgument(match preset(&path.to_string_lossy()) {
+    let name = path.to_string_lossy();
+    if embedded_names().any(|embedded| embedded == name) {
+        return Model::embedded(&name, options);
+    }
+    Err(Error::InvalidArgument(match preset(&name) {
         Ok(_) => format!("`{name}` is a published variant, but its weights are not built in: download them and give {MODELS}"),
         Err(_) => format!("there is no file, folder or built-in model `{name}`; a model is {MODELS}"),
     }))
+}
+
+/// The model that is taken where none is named: the first built-in one.
+///
+/// # Errors
+/// [`Error::InvalidArgument`], which says what to give, where none is built in.
+pub(crate) fn default_model() -> Result<PathBuf> {
+    let none = || Error::InvalidArgument(format!("which model? None is built in here; give {MODELS}"));
+    embedded_names().next().map(PathBuf::from).ok_or_else(none)
 }
 
 /// Labels are class names: a megabyte for 21,841 of them, and nothing needs more than this.

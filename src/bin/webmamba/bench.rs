@@ -21,7 +21,7 @@ use webmamba::{
 };
 
 use crate::{
-    args::{DeviceArgs, MODELS, adapter_name, note_assumptions, open_model, parse_size, warn_non_finite},
+    args::{DeviceArgs, adapter_name, default_model, note_assumptions, open_model, parse_size, warn_non_finite},
     profile::Profile,
     terminal::{Outcome, ms, note, pairs, print, print_json, rounded},
 };
@@ -84,12 +84,13 @@ impl Bench {
     fn model(&self) -> Result<Model> {
         match (&self.model, &self.arch) {
             (_, Some(arch)) if self.synthetic => Model::synthetic(arch, self.size),
-            (Some(path), _) if !self.synthetic => {
-                open_model(path, &ModelOptions { arch: self.arch.clone(), labels: None, size: self.size })
+            (path, arch) if !self.synthetic && (path.is_some() || arch.is_none()) => {
+                let path = path.clone().map_or_else(default_model, Ok)?;
+                open_model(&path, &ModelOptions { arch: self.arch.clone(), labels: None, size: self.size })
             }
             _ => {
                 let names = preset_names().join(", ");
-                let reason = format!("which model? Give {MODELS}; or `--synthetic --arch NAME`, one of {names}");
+                let reason = format!("`--synthetic` and `--arch NAME` go together without a file; NAME is one of {names}");
                 Err(Error::InvalidArgument(reason))
             }
         }

@@ -25,7 +25,7 @@ use webmamba::{
 };
 
 use crate::{
-    args::{DeviceArgs, MODELS, adapter_name, note_assumptions, open_model, parse_size, read_labels, warn_non_finite},
+    args::{DeviceArgs, adapter_name, default_model, note_assumptions, open_model, parse_size, read_labels, warn_non_finite},
     inputs::{self, Source},
     terminal::{Failure, Outcome, ms, note, plain, print, print_json, progress, rounded},
 };
@@ -36,6 +36,7 @@ const MAX_BATCH: usize = 8;
 const PROGRESS_FROM: usize = 4;
 
 const EXAMPLES: &str = "Examples:
+  webmamba classify cat.jpg
   webmamba classify cat.jpg --model MambaVision-T-1K/
   webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --top-k 1
   curl -s URL | webmamba classify - --model MambaVision-T-1K/ --json";
@@ -47,8 +48,9 @@ pub(crate) struct Classify {
     /// Image files, folders (with all below them), globs, or `-` for standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// The checkpoint: a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file
-    #[arg(long, value_name = "PATH")]
+    /// A folder with config.json and model.safetensors, a .safetensors, .pth or .pth.tar file, or the name of a built-in model;
+    /// the default is the built-in mamba_vision_nano
+    #[arg(long, value_name = "DIR|FILE|NAME")]
     model: Option<PathBuf>,
     /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
     #[arg(long, value_name = "NAME")]
@@ -81,10 +83,8 @@ impl Classify {
     pub(crate) async fn run(self) -> Outcome {
         let labels = self.labels.as_deref().map(read_labels).transpose()?;
         let options = ModelOptions { arch: self.arch.clone(), labels, size: self.size };
-        let Some(path) = &self.model else {
-            return Err(Error::InvalidArgument(format!("which model? Give `--model PATH`: {MODELS}")).into());
-        };
-        let model = open_model(path, &options)?;
+        let path = self.model.clone().map_or_else(default_model, Ok)?;
+        let model = open_model(&path, &options)?;
         warn_non_finite(&model.weights);
         let (device, reason) = self.device.open().await?;
         let sources = inputs::expand(&self.images);

@@ -25,7 +25,7 @@ const LABELS: usize = 5;
 /// Describe a checkpoint or a published variant
 #[derive(Debug, Args)]
 pub(crate) struct Info {
-    /// A checkpoint (folder or file), or the name of a published variant such as mamba_vision_t
+    /// A checkpoint (folder or file), or the name of a built-in model or of a published variant such as mamba_vision_t
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// Which published variant the checkpoint is, where its config or tensors do not tell
@@ -51,10 +51,10 @@ impl Info {
             }
             _ => open_model(&self.model, &options).map_err(|error| with_variants(error, is_file))?,
         };
-        if is_file {
-            warn_non_finite(&model.weights);
-        }
-        let dtype = model.weights.dtype().filter(|_| is_file).map(|dtype| dtype.name());
+        // A variant without a file has shapes, but no weights.
+        let weights = Some(&model.weights).filter(|w| !w.is_empty());
+        weights.inspect(|w| warn_non_finite(w));
+        let dtype = weights.and_then(|w| w.dtype()).map(|dtype| dtype.name());
         let source = is_file.then(|| self.model.display().to_string());
         let facts = Facts { sizes: Sizes::of(&model)?, parameters: model.parameter_count()?, model, source, dtype };
         if self.json {
@@ -144,7 +144,7 @@ impl Facts {
             "activation_bytes": sizes.activations,
             "macs": sizes.macs,
             "needs": sizes.beyond,
-            "licence": model.architecture.licence_note(),
+            "licence": model.licence,
             "assumptions": model.assumptions,
         })
     }
@@ -165,7 +165,8 @@ impl Facts {
         let file = match (&self.source, self.dtype) {
             (Some(source), Some(dtype)) => format!("{} ({dtype})", plain(source)),
             (Some(source), None) => plain(source),
-            (None, _) => "none: this describes the published variant".to_owned(),
+            (None, Some(dtype)) => format!("built in ({dtype})"),
+            (None, None) => "none: this describes the published variant".to_owned(),
         };
         let input = format!(
             "{} x {} (height x width), crop {} of {} %",
@@ -184,7 +185,7 @@ impl Facts {
             ("classes", classes),
             ("on a device", format!("{weights} of weights, {activations} of activations for one image")),
             ("an image", format!("{:.2} billion multiply-adds", sizes.macs as f64 / 1e9)),
-            ("licence", model.architecture.licence_note().to_owned()),
+            ("licence", model.licence.clone()),
         ];
         rows.extend(sizes.beyond.iter().map(|needs| ("needs", format!("a GPU with {needs}, or the CPU"))));
         rows.extend(model.assumptions.iter().map(|assumption| ("assumed", plain(assumption))));

@@ -21,13 +21,14 @@ use clap::{Parser, Subcommand};
 use terminal::{Failure, note};
 
 const EXAMPLES: &str = "Examples:
+  webmamba classify cat.jpg
   webmamba classify cat.jpg --model MambaVision-T-1K/
   webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --json > labels.jsonl
   webmamba info MambaVision-T-1K/
   webmamba bench --synthetic --arch mamba_vision_t
   webmamba convert checkpoint.pth.tar model.safetensors --dtype f16
 
-A model is a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file.
+A model is a folder with config.json and model.safetensors, a .safetensors, .pth or .pth.tar file, or a built-in one.
 Exit codes: 0 all fine, 1 some images failed, 2 usage or model error.";
 
 /// Mamba-family vision models (MambaVision, MILA) from their published checkpoints, on any GPU or on the CPU.
@@ -48,7 +49,16 @@ enum Command {
     Bench(bench::Bench),
 }
 
+/// Mesa's device-selection layer prints an error of its own where there is no desktop session, which looks like one of ours.
+fn quiet_driver() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the first thing the program does, before there is a second thread.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
 fn main() -> ExitCode {
+    quiet_driver();
     let outcome = match Cli::parse().command {
         Command::Classify(command) => pollster::block_on(command.run()),
         Command::Run(command) => pollster::block_on(command.run()),

@@ -1,0 +1,164 @@
+"""Trains a network on everyday64; a second start with the same `--out` goes on where the first one stopped.
+
+    python -m training.train --config training/configs/mamba_vision_nano.json --data everyday64 --cache CACHE --out RUN
+
+The schedule runs over `epochs`, or, with `--minutes`, over that much time: a cosine that ends when the time does, however
+fast the machine turns out to be.
+"""
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .augment import Augment, mix
+from .data import Everyday, normalise, sampling_weights
+from .evaluate import fit_temperature, logits_of, report
+from .models import build
+
+
+class Ema:
+    """Exponential moving average of the weights (buffers are copied), faster at first."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.model, self.decay = copy.deepcopy(model).eval().requires_grad_(False), decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine, new = list(self.model.parameters()), [p.detach() for p in model.parameters()]
+        torch._foreach_lerp_(mine, new, 1 - decay)
+        for a, b in zip(self.model.buffers(), model.buffers()):
+            a.copy_(torch.lerp(a, b, 1 - decay) if a.is_floating_point() else b)
+
+
+def parameter_groups(model: nn.Module, decay: float) -> list[dict]:
+    """Weight decay for matrices and kernels only."""
+    plain, decayed = [], []
+    for name, parameter in model.named_parameters():
+        (plain if parameter.dim() < 2 or name.endswith("A_log") else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def learning_rate(progress: float, peak: float, warmup: float) -> float:
+    """Linear warm-up, then half a cosine; `progress` and `warmup` are shares of the whole training."""
+    if progress < warmup:
+        return peak * max(progress / warmup, 1e-3)
+    return peak * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup)))))
+
+
+def draw(weights: Tensor, count: int) -> Tensor:
+    """`count` indices, each about as often as its weight says (systematic resampling), shuffled."""
+    edges = weights.cumsum(0) / weights.sum() * count
+    points = torch.arange(count, dtype=torch.float64) + torch.rand((), dtype=torch.float64)
+    picked = torch.searchsorted(edges, points).clamp(max=len(weights) - 1)
+    return picked[torch.randperm(count)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True, help="folder for the decoded images")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
+    parser.add_argument("--minutes", type=float, help="stretch the schedule over this time instead of the epochs")
+    parser.add_argument("--init", type=Path, help="checkpoint whose averaged weights a new run starts from")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+
+    config = json.loads(args.config.read_text())
+    recipe, device = config["recipe"], args.device
+    args.out.mkdir(parents=True, exist_ok=True)
+    data = Everyday(args.data, args.cache)
+    train, held = data.split()
+    torch.manual_seed(recipe["seed"])
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+
+    model = build(config["model"], num_classes=len(data.names), drop_path=recipe["drop_path"])
+    model = model.to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(parameter_groups(model, recipe["weight_decay"]), lr=recipe["lr"], betas=(0.9, 0.99))
+    if args.init:
+        model.load_state_dict(torch.load(args.init, map_location=device, weights_only=True)["ema"])
+    ema = Ema(model, recipe["ema_decay"])
+    state = {"step": 0, "epoch": 0, "elapsed": 0.0}
+    last = args.out / "last.pt"
+    if last.exists():
+        saved = torch.load(last, map_location=device, weights_only=True)
+        model.load_state_dict(saved["model"])
+        ema.model.load_state_dict(saved["ema"])
+        optimiser.load_state_dict(saved["optimiser"])
+        state = saved["state"]
+        torch.manual_seed(recipe["seed"] + state["step"])
+        print(f"resumed after epoch {state['epoch']}, step {state['step']}, {state['elapsed'] / 60:.1f} min")
+
+    def save() -> None:
+        partial = last.with_suffix(".partial")
+        torch.save({"model": model.state_dict(), "ema": ema.model.state_dict(), "optimiser": optimiser.state_dict(),
+                    "state": state, "config": config}, partial)
+        partial.rename(last)
+
+    size, batch, classes = config["model"]["resolution"], recipe["batch"], len(data.names)
+    augment = Augment(**recipe.get("augment", {}))
+    images, labels = data.images[train].to(device), data.labels[train].to(device)
+    weights = sampling_weights(data.labels[train], recipe["balance"])
+    smooth = recipe["label_smoothing"]
+    steps = len(train) // batch
+    started, before = time.monotonic(), state["elapsed"]
+
+    def progress() -> float:
+        if args.minutes:
+            return state["elapsed"] / (60 * args.minutes)
+        return state["step"] / (steps * recipe["epochs"])
+
+    while progress() < 1:
+        model.train()
+        order = draw(weights, steps * batch).to(device)
+        bar = tqdm(order.split(batch), desc=f"epoch {state['epoch'] + 1}", unit="batch", mininterval=5)
+        losses, saved_at = [], time.monotonic()
+        for index in bar:
+            if progress() >= 1:
+                break
+            rate = learning_rate(progress(), recipe["lr"], recipe["warmup"])
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            # Mixing fades out at the very end, where the network should settle on whole images.
+            mixing = 1.0 if progress() < recipe.get("mix_until", 1.0) else 0.0
+            x = augment(images[index], size)
+            target = F.one_hot(labels[index], classes).float() * (1 - smooth) + smooth / classes
+            x, target = mix(x, target, mixing * recipe["mixup"], mixing * recipe["cutmix"])
+            with torch.autocast(device.split(":")[0], torch.bfloat16):
+                logits = model(normalise(x))
+            loss = F.cross_entropy(logits.float(), target)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"])
+            optimiser.step()
+            state["step"] += 1
+            ema.update(model, state["step"])
+            state["elapsed"] = before + time.monotonic() - started
+            losses.append(loss.detach())
+            if len(losses) % 20 == 0:
+                bar.set_postfix(loss=f"{torch.stack(losses[-20:]).mean():.3f}", lr=f"{rate:.1e}", done=f"{100 * progress():.1f}%")
+            if time.monotonic() - saved_at > 300:
+                save()
+                saved_at = time.monotonic()
+        state["epoch"] += 1
+        save()
+        if state["epoch"] % recipe["eval_every"] == 0 or progress() >= 1:
+            logits = logits_of(ema.model, data.images[held], size, device)
+            result = report(logits, data.labels[held], data.source[held], data.names, fit_temperature(logits, data.labels[held]))
+            line = {**state, "loss": float(torch.stack(losses).mean()), **{k: result[k] for k in ("top1", "top5", "sources", "ece")}}
+            with open(args.out / "history.jsonl", "a") as file:
+                print(json.dumps(line), file=file)
+            print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
