@@ -16,7 +16,7 @@ use webmamba::{
     cpu::CpuExecutor,
     gpu::{self, GpuDevice, GpuExecutor},
     plan,
-    program::AdapterClass,
+    program::{AdapterClass, Caps},
     tensor::Tensor,
 };
 
@@ -76,12 +76,18 @@ fn main() {
         };
         line("cpu", on_cpu(case), None);
         for adapter in &adapters {
-            for class in [AdapterClass::Software, AdapterClass::Hardware] {
-                let mut device = pollster::block_on(GpuDevice::open(Some(adapter))).unwrap();
-                device.set_class(class);
+            let open = || pollster::block_on(GpuDevice::open(Some(adapter))).unwrap();
+            let caps = *open().caps();
+            let short: String = adapter.chars().take(16).collect();
+            for (variant, caps) in [
+                ("direct", Caps { class: AdapterClass::Software, subgroup: None, ..caps }),
+                ("subgroups", Caps { class: AdapterClass::Software, ..caps }),
+                ("tiled", Caps { class: AdapterClass::Hardware, ..caps }),
+            ] {
+                let mut device = open();
+                device.set_caps(caps);
                 let (time, prepare) = on_gpu(&Arc::new(device), case);
-                let short: String = adapter.chars().take(18).collect();
-                line(&format!("{short} as {class:?}"), time, Some(prepare));
+                line(&format!("{short}, {variant}"), time, Some(prepare));
             }
         }
     }

@@ -16,7 +16,7 @@ use webmamba::{
     graph::{Graph, Layout},
     ops::{Linear, TopK},
     plan::{self, Plan},
-    program::AdapterClass,
+    program::{AdapterClass, Caps},
     tensor::Tensor,
 };
 
@@ -53,7 +53,7 @@ fn error(got: &Tensor, want: &Tensor, what: &str) -> f64 {
 }
 
 fn check(device: &Arc<GpuDevice>, case: &Case) {
-    let what = format!("{} on {} as {:?}", case.name, device.summary().name, device.caps().class);
+    let what = format!("{} on {} as {:?}", case.name, device.summary().name, device.caps());
     let (graph, inputs) = case.graph();
     let refs: Vec<&Tensor> = inputs.iter().collect();
     let want = CpuExecutor::new(&graph).unwrap().run(&refs).unwrap().remove(0);
@@ -67,31 +67,54 @@ fn check(device: &Arc<GpuDevice>, case: &Case) {
     );
 }
 
-fn check_all(adapter: &str, class: AdapterClass) {
-    let device = devices::open(adapter, Some(class));
+fn check_all(adapter: &str, change: impl FnOnce(Caps) -> Caps) {
+    let device = devices::open(adapter, change);
     for case in cases() {
         check(&device, &case);
     }
 }
 
+fn direct(caps: Caps) -> Caps {
+    Caps { class: AdapterClass::Software, subgroup: None, ..caps }
+}
+
+fn with_subgroups(caps: Caps) -> Caps {
+    assert!(caps.subgroup.is_some(), "the adapter has no subgroups of one size");
+    Caps { class: AdapterClass::Software, ..caps }
+}
+
+fn hardware(caps: Caps) -> Caps {
+    Caps { class: AdapterClass::Hardware, ..caps }
+}
+
 #[test]
 fn direct_kernels_on_lavapipe() {
-    check_all("llvmpipe", AdapterClass::Software);
+    check_all("llvmpipe", direct);
+}
+
+#[test]
+fn subgroup_kernels_on_lavapipe() {
+    check_all("llvmpipe", with_subgroups);
 }
 
 #[test]
 fn hardware_kernels_on_lavapipe() {
-    check_all("llvmpipe", AdapterClass::Hardware);
+    check_all("llvmpipe", hardware);
 }
 
 #[test]
 fn direct_kernels_on_swiftshader() {
-    check_all("SwiftShader", AdapterClass::Software);
+    check_all("SwiftShader", direct);
+}
+
+#[test]
+fn subgroup_kernels_on_swiftshader() {
+    check_all("SwiftShader", with_subgroups);
 }
 
 #[test]
 fn hardware_kernels_on_swiftshader() {
-    check_all("SwiftShader", AdapterClass::Hardware);
+    check_all("SwiftShader", hardware);
 }
 
 #[test]

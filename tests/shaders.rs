@@ -59,8 +59,10 @@ fn kernels() -> HashMap<Kernel, Dispatch> {
         let options = BuildOptions { batch: 2, size, top_k: Some(TopK::plain(5)) };
         let graph: Graph = architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
         for graph in [passes::optimise(&graph).unwrap(), graph] {
-            for class in [AdapterClass::Software, AdapterClass::Hardware] {
-                let program = plan::lower(&graph, &Caps::webgpu_default(class)).unwrap();
+            let software = Caps::webgpu_default(AdapterClass::Software);
+            let subgroups = [4, 8].map(|lanes| Caps { subgroup: Some(lanes), ..software });
+            for caps in [software, subgroups[0], subgroups[1], Caps::webgpu_default(AdapterClass::Hardware)] {
+                let program = plan::lower(&graph, &caps).unwrap();
                 kernels.extend(program.dispatches.into_iter().map(|d| (d.kernel.clone(), d)));
             }
         }
@@ -80,7 +82,7 @@ fn every_specialised_kernel_is_valid_everywhere() {
         let source = shader::assemble(kernel).unwrap();
         let module =
             naga::front::wgsl::parse_str(&source).unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP);
         let info = validator.validate(&module).unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
         spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{kernel:?} SPIR-V: {e}"));
         msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default())

@@ -28,6 +28,8 @@ pub struct AdapterSummary {
     pub max_workgroup_storage: u32,
     /// Threads a workgroup.
     pub max_invocations: u32,
+    /// Lanes of a subgroup, where all subgroups have this size.
+    pub subgroup: Option<u32>,
 }
 
 impl AdapterSummary {
@@ -55,6 +57,8 @@ impl AdapterSummary {
             max_buffer: limits.max_buffer_size,
             max_workgroup_storage: limits.max_compute_workgroup_storage_size,
             max_invocations: limits.max_compute_invocations_per_workgroup,
+            subgroup: (features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size)
+                .then_some(info.subgroup_max_size),
         }
     }
 
@@ -72,12 +76,14 @@ impl AdapterSummary {
         self.line().to_lowercase().contains(&wanted.to_lowercase())
     }
 
+    /// What lowering needs to know.
     pub(super) fn caps(&self) -> Caps {
         Caps {
             class: if self.is_software() { AdapterClass::Software } else { AdapterClass::Hardware },
             max_storage_binding: self.max_storage_binding,
             max_workgroup_storage: self.max_workgroup_storage,
             max_invocations: self.max_invocations,
+            subgroup: self.subgroup,
         }
     }
 }

@@ -76,7 +76,7 @@ impl GpuDevice {
         }
         let descriptor = DeviceDescriptor {
             label: Some("webmamba"),
-            required_features: adapter.features() & Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & (Features::TIMESTAMP_QUERY | Features::SUBGROUP),
             required_limits: limits,
             experimental_features: ExperimentalFeatures::disabled(),
             memory_hints: MemoryHints::MemoryUsage,
@@ -108,9 +108,9 @@ impl GpuDevice {
         &self.caps
     }
 
-    /// The device as if it were of another class, to test every kernel variant on every adapter.
-    pub fn set_class(&mut self, class: crate::program::AdapterClass) {
-        self.caps.class = class;
+    /// The device as if it had other capabilities, to test every kernel variant on every adapter.
+    pub fn set_caps(&mut self, caps: Caps) {
+        self.caps = caps;
     }
 
     /// True when dispatches can be timed.

@@ -15,7 +15,7 @@ macro_rules! shaders {
 }
 
 shaders! {
-    "attention", "batch_norm", "depthwise_conv2d", "gemm_direct", "gemm_tiled", "global_avg_pool", "layer_norm",
+    "attention", "batch_norm", "depthwise_conv2d", "gemm_direct", "gemm_subgroup", "gemm_tiled", "global_avg_pool", "layer_norm",
     "linear_attention", "linear_attention_kv", "linear_attention_reduce", "pointwise", "rope", "selective_scan",
     "selective_scan_carry", "selective_scan_reduce", "top_k", "window",
     "shared/activation", "shared/epilogue", "shared/gemm", "shared/index", "shared/linear_attention", "shared/rope", "shared/scan",

@@ -1,14 +1,14 @@
 //! The product behind `linear` and `conv2d`: an implicit GEMM whose left matrix is gathered from an NHWC image.
 //!
-//! On the CPU it is the `gemm` crate; on the device `gemm_direct` (register tiles, for software adapters) or `gemm_tiled`
-//! (register blocks over workgroup memory, for hardware).
+//! On the CPU it is the `gemm` crate; on the device `gemm_tiled` (register blocks over workgroup memory, for hardware), and for
+//! software adapters `gemm_subgroup` or, without subgroups, `gemm_direct` (register tiles straight from memory).
 
 use gemm::{Parallelism, gemm};
 
 use crate::{
     error::Result,
     ops::Epilogue,
-    program::{Kernel, Lowering, Packing, Params, padded_channels, params},
+    program::{AdapterClass, Caps, Kernel, Lowering, Packing, Params, padded_channels, params},
 };
 
 /// Geometry of a convolution seen as a product: rows are output pixels, columns are output channels, and the reduced axis is
@@ -127,9 +127,16 @@ params! {
     }
 }
 
-/// Rows and columns that a workgroup of each kernel computes; the numbers stand in the shaders too.
-const DIRECT: [usize; 2] = [64, 64];
-const TILED: [usize; 2] = [64, 64];
+/// The kernel for an adapter, and the rows and columns that one of its workgroups computes; the numbers stand in the shaders too.
+fn variant(caps: &Caps) -> (Kernel, [usize; 2]) {
+    match (caps.class, caps.subgroup) {
+        (AdapterClass::Hardware, _) => (Kernel::new("gemm_tiled"), [64, 64]),
+        (AdapterClass::Software, Some(lanes @ (4 | 8))) => {
+            (Kernel::new("gemm_subgroup").with("SUBGROUP", lanes), [2 * lanes as usize, 4 * lanes as usize])
+        }
+        (AdapterClass::Software, _) => (Kernel::new("gemm_direct"), [64, 64]),
+    }
+}
 
 /// Pushes the dispatches of a product: one, or several over slices of the columns where the packed weight exceeds a binding.
 pub(super) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &Epilogue) -> Result<()> {
@@ -140,14 +147,14 @@ pub(super) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &Epilogue
     if panels_that_fit == 0 {
         return Err(cx.error(format!("eight output channels take {panel_bytes} bytes, more than a storage binding")));
     }
-    let (shader, tile) = if cx.caps().is_software() { ("gemm_direct", DIRECT) } else { ("gemm_tiled", TILED) };
+    let (kernel, tile) = variant(cx.caps());
     let mut first = 0;
     while first < g.output_channels {
         let count = (g.output_channels - first).min(panels_that_fit * 8);
         let packing = Packing::Panels { first, count, channels: g.read_channels, taps };
         let weight = cx.weight(&[Some(1)], packing)?;
         let padded = count.next_multiple_of(8);
-        let (kernel, [vectors, residual, gate]) = epilogue.bind(cx, Kernel::new(shader), first, padded)?;
+        let (kernel, [vectors, residual, gate]) = epilogue.bind(cx, kernel.clone(), first, padded)?;
         let params = GemmParams {
             rows: rows as u32,
             panels: (padded / 8) as u32,

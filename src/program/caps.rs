@@ -20,12 +20,14 @@ pub struct Caps {
     pub max_workgroup_storage: u32,
     /// Threads a workgroup (`maxComputeInvocationsPerWorkgroup`).
     pub max_invocations: u32,
+    /// Lanes of a subgroup, where there are subgroups and all of them have this size.
+    pub subgroup: Option<u32>,
 }
 
 impl Caps {
-    /// What WebGPU guarantees everywhere: 128 MiB bindings, 16 KiB of workgroup memory, 256 threads.
+    /// What WebGPU guarantees everywhere: 128 MiB bindings, 16 KiB of workgroup memory, 256 threads, no subgroups.
     pub const fn webgpu_default(class: AdapterClass) -> Self {
-        Self { class, max_storage_binding: 128 << 20, max_workgroup_storage: 16 << 10, max_invocations: 256 }
+        Self { class, max_storage_binding: 128 << 20, max_workgroup_storage: 16 << 10, max_invocations: 256, subgroup: None }
     }
 
     /// True for a CPU that plays a GPU.
