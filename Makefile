@@ -30,6 +30,7 @@ test: setup lint
 lint:
 	cargo fmt --check
 	cargo clippy --profile checked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --profile checked --no-deps
 
 bench: setup build
 	cargo bench --bench ops

@@ -10,6 +10,7 @@ use webmamba::weights::{Weights, write_safetensors};
 
 /// Peak resident bytes of a command, from the kernel's account of the process itself.
 fn peak_bytes(command: &mut Command) -> u64 {
+    #[allow(clippy::zombie_processes, reason = "wait4 below is the wait, with the account of resources")]
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
     // SAFETY: both pointers are to live locals of the types that the call fills in, and the child is ours and not yet reaped.

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -46,6 +46,8 @@ pub struct GpuDevice {
     summary: AdapterSummary,
     caps: Caps,
     pipelines: Mutex<HashMap<Kernel, Pipeline>>,
+    /// Bytes of all buffers created so far.
+    allocated: AtomicU64,
     /// Buffers, bind groups and pipelines created so far.
     pub(super) created: [AtomicUsize; 3],
     trouble: Arc<Mutex<Trouble>>,
@@ -95,7 +97,16 @@ impl GpuDevice {
             rejected.lock().unwrap_or_else(PoisonError::into_inner).rejected.get_or_insert(error.to_string());
         }));
         let caps = summary.caps();
-        Ok(Self { device, queue, summary, caps, pipelines: Mutex::default(), created: Default::default(), trouble })
+        Ok(Self {
+            device,
+            queue,
+            summary,
+            caps,
+            pipelines: Mutex::default(),
+            allocated: AtomicU64::new(0),
+            created: Default::default(),
+            trouble,
+        })
     }
 
     /// The adapter.
@@ -127,7 +138,7 @@ impl GpuDevice {
     pub(super) fn check(&self) -> Result<()> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = &trouble.lost {
-            return Err(Error::DeviceLost { reason: reason.clone() });
+            return Err(lost(reason, self.allocated.load(Ordering::Relaxed)));
         }
         match trouble.rejected.take() {
             Some(reason) => Err(Error::Gpu { reason }),
@@ -147,6 +158,7 @@ impl GpuDevice {
         let descriptor = BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
         let buffer = self.device.create_buffer(&descriptor);
         self.created[0].fetch_add(1, Ordering::Relaxed);
+        self.allocated.fetch_add(bytes, Ordering::Relaxed);
         match scope.pop().await {
             Some(_) => Err(Error::OutOfMemory { what: format!("making room for {label}"), bytes }),
             None => Ok(buffer),
@@ -207,5 +219,24 @@ impl GpuDevice {
         let mut entries: Vec<BindGroupLayoutEntry> = (0..reads + writes).map(storage).collect();
         entries.push(entry(reads + writes, BufferBindingType::Uniform));
         self.device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: None, entries: &entries })
+    }
+}
+
+/// wgpu gives a device up when memory runs out in the middle of its work, outside the reach of any error scope.
+fn lost(reason: &str, allocated: u64) -> Error {
+    if reason.to_lowercase().contains("out of memory") {
+        return Error::OutOfMemory { what: "working with all of the model's buffers".into(), bytes: allocated };
+    }
+    Error::DeviceLost { reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_lost_for_want_of_memory_says_so() {
+        assert!(matches!(lost("Unknown Out of memory", 7), Error::OutOfMemory { bytes: 7, .. }));
+        assert!(matches!(lost("Destroyed", 7), Error::DeviceLost { .. }));
     }
 }

@@ -194,7 +194,7 @@ fn the_built_in_model_needs_no_file() {
     }
     assert_eq!(lines[0]["predictions"][0]["label"], "coffee cup");
     // By name, and on a GPU: the same answer.
-    let output = webmamba(&["classify", &photos[0], "--model", "mamba_vision_nano", "--adapter", "llvmpipe", "--json"]).expect(0);
+    let output = webmamba(&["classify", photos[0], "--model", "mamba_vision_nano", "--adapter", "llvmpipe", "--json"]).expect(0);
     let gpu = &output.json()[0];
     assert_eq!(gpu["device"], "gpu");
     let (a, b) = (&gpu["predictions"], &lines[0]["predictions"]);
