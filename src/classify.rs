@@ -52,7 +52,7 @@ impl Classifier {
             BuildOptions { batch, size: model.preprocess.size, top_k: Some(TopK { k: top_k, temperature: model.temperature }) };
         let graph = model.graph(&options)?.select(&["top_k"])?;
         let session = Session::with_weights(&graph, device, &Arc::<WeightStore>::default()).await?;
-        Ok(Self { model, session, batch, top_k: top_k.clamp(1, options_classes(&graph)) })
+        Ok(Self { model, session, batch, top_k: best_classes(&graph) })
     }
 
     /// The model.
@@ -136,7 +136,7 @@ impl Classifier {
     }
 }
 
-/// k of the graph's `top_k` output, which is at most the number of classes.
-fn options_classes(graph: &crate::graph::Graph) -> usize {
+/// k of the graph's only output, `top_k`, which is at most the number of classes.
+fn best_classes(graph: &crate::graph::Graph) -> usize {
     graph.outputs().first().map_or(1, |o| graph.node(o.value).shape().dims().get(1).copied().unwrap_or(1))
 }
