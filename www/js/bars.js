@@ -1,0 +1,32 @@
+/** The five best classes as bars. The rows are made once and only their contents change, so nothing jumps. */
+import { byId, element } from './dom.js';
+import { percent } from './format.js';
+
+export const ROWS = 5;
+
+const list = byId('predictions');
+const rows = Array.from({ length: ROWS }, () => {
+  const label = element('span', { className: 'label' });
+  const score = element('span', { className: 'score' });
+  const fill = element('span', { className: 'fill' });
+  list.append(element('li', {}, label, score, element('span', { className: 'bar', 'aria-hidden': 'true' }, fill)));
+  return { label, score, fill };
+});
+
+/** @param {{ label: string, score: number }[]} predictions best first */
+export function showBars(predictions) {
+  rows.forEach(({ label, score, fill }, rank) => {
+    const prediction = predictions[rank];
+    const name = prediction?.label ?? '';
+    if (label.textContent !== name) {
+      label.textContent = name;
+      label.title = name;
+    }
+    score.textContent = prediction ? percent(prediction.score) : '';
+    fill.style.transform = `scaleX(${prediction ? Math.min(1, prediction.score) : 0})`;
+  });
+}
+
+export function clearBars() {
+  showBars([]);
+}

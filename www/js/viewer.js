@@ -1,0 +1,99 @@
+/** The viewfinder: shows nothing, the camera, a video or a picture. */
+import { byId } from './dom.js';
+
+/** @typedef {'none' | 'camera' | 'video' | 'image'} Kind */
+
+const frame = byId('stage');
+/** @type {HTMLVideoElement} */
+export const video = byId('video');
+/** @type {HTMLImageElement} */
+const picture = byId('picture');
+let blobUrl = '';
+
+export const viewer = {
+  /** @type {Kind} */
+  get kind() {
+    return frame.dataset.source;
+  },
+
+  get live() {
+    return this.kind === 'camera' || this.kind === 'video';
+  },
+
+  /** What the model is given. */
+  get source() {
+    return this.live ? video : picture;
+  },
+
+  /** Width and height of the shown frame in its own pixels. @returns {[number, number]} */
+  get size() {
+    return this.live ? [video.videoWidth, video.videoHeight] : [picture.naturalWidth, picture.naturalHeight];
+  },
+
+  clear() {
+    show('none', false);
+    release();
+  },
+
+  /** @param {boolean} mirrored */
+  camera(mirrored) {
+    release();
+    show('camera', mirrored);
+  },
+
+  /** @param {File} file */
+  async video(file) {
+    release();
+    blobUrl = URL.createObjectURL(file);
+    video.loop = true;
+    video.src = blobUrl;
+    show('video', false);
+    try {
+      await video.play();
+    } catch (cause) {
+      if (/** @type {Error} */ (cause).name === 'AbortError') return;
+      throw unreadable(file.name, cause);
+    }
+  },
+
+  /**
+   * @param {File | string} source @param {string} name what it shows, for those who do not see it
+   * @returns {Promise<boolean>} false where another one came in between
+   */
+  async picture(source, name) {
+    release();
+    const url = typeof source === 'string' ? source : (blobUrl = URL.createObjectURL(source));
+    picture.src = url;
+    picture.alt = name;
+    show('image', false);
+    try {
+      await picture.decode();
+    } catch (cause) {
+      if (picture.getAttribute('src') !== url) return false;
+      this.clear();
+      throw unreadable(name, cause);
+    }
+    return picture.getAttribute('src') === url;
+  },
+};
+
+function show(/** @type {Kind} */ kind, /** @type {boolean} */ mirrored) {
+  frame.dataset.source = kind;
+  frame.dataset.mirrored = String(mirrored);
+  video.hidden = kind !== 'camera' && kind !== 'video';
+  picture.hidden = kind !== 'image';
+}
+
+function release() {
+  if (video.hasAttribute('src')) {
+    video.removeAttribute('src');
+    video.load();
+  }
+  picture.removeAttribute('src');
+  if (blobUrl) URL.revokeObjectURL(blobUrl);
+  blobUrl = '';
+}
+
+function unreadable(/** @type {string} */ name, /** @type {unknown} */ cause) {
+  return Object.assign(new Error(`The browser cannot decode ${name}.`, { cause }), { name: 'InvalidImageError' });
+}
