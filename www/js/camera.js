@@ -36,7 +36,7 @@ export class Camera {
     if (!navigator.mediaDevices?.getUserMedia) throw new DOMException('No camera outside of a secure page', 'SecurityError');
     this.stop();
     const mine = ++this.#attempt;
-    const size = { width: { ideal: 1280 }, height: { ideal: 720 } };
+    const size = { width: { ideal: 960 }, height: { ideal: 720 } };
     const stream = await navigator.mediaDevices.getUserMedia({
       audio: false,
       video: deviceId ? { ...size, deviceId: { exact: deviceId } } : { ...size, facingMode: this.facing },

@@ -56,18 +56,14 @@ export function onCpu({ key }) {
   return settle(key);
 }
 
-/** @param {(choice: Choice) => void} onChoice @param {(error: Error) => void} onError */
-export function listen(onChoice, onError) {
+/** @param {(choice: Choice) => void} onChoice */
+export function listen(onChoice) {
   const again = () => onChoice(settle(select.value));
   for (const control of [select, device, worker]) control.addEventListener('change', again);
   hubForm.addEventListener('submit', (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const id = hubId.value.trim();
     if (id) onChoice(choose(id));
-    else {
-      hubId.focus();
-      onError(Object.assign(new Error('The field is empty. Enter a hub id such as nvidia/MambaVision-T-1K.'), { name: 'DownloadError' }));
-    }
   });
 }
 

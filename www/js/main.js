@@ -30,6 +30,7 @@ let choice = choices.fromAddress();
 
 /** @param {unknown} error @param {'camera' | 'other'} [where] */
 function fail(error, where = 'other') {
+  work.stop();
   setState('error', session.model ? 'Stopped' : 'No model is loaded');
   showError(error, where, {
     again: () => load(choice),
@@ -162,7 +163,7 @@ acceptFiles({
   onModel: (files) => load(choices.chooseFiles(files)),
   onError: fail,
 });
-choices.listen(load, fail);
+choices.listen(load);
 
 byId('cancel-load').addEventListener('click', () => {
   setState('loading', 'Cancelling');
@@ -184,6 +185,10 @@ document.addEventListener('visibilitychange', () => {
 });
 window.addEventListener('unhandledrejection', (event) => fail(event.reason));
 window.addEventListener('error', (event) => fail(event.error ?? event.message));
-window.addEventListener('pagehide', () => stopCamera());
+window.addEventListener('pagehide', () => {
+  if (!camera.active) return;
+  stopCamera();
+  useSource(() => viewer.clear());
+});
 
 load(choice);

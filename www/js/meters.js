@@ -31,7 +31,7 @@ export function showTiming(timing, fps) {
   latency.textContent = milliseconds(mean.total);
   STEPS.forEach((step, i) => {
     const ms = mean?.[step] ?? 0;
-    segments[i].style.flexGrow = String(Math.max(ms, 0));
+    segments[i].style.flexGrow = String((100 * Math.max(ms, 0)) / Math.max(mean?.total ?? 0, 0.001));
     if (figures[i]) figures[i].textContent = milliseconds(ms);
   });
 }

@@ -32,11 +32,11 @@ export function showProfile(entries) {
   const longest = slowest[0].ms;
   const rows = slowest.map(({ op, kernel, node, ms }) => element('tr', {},
     element('td', { className: 'node', textContent: node }),
-    element('td', { textContent: op }),
+    element('td', { className: 'op', textContent: op }),
     element('td', { className: 'kernel', textContent: kernel }),
     element('td', { className: 'ms', textContent: ms.toFixed(ms < 1 ? 3 : 2) }),
     element('td', { className: 'time' }, timeBar(ms / longest))));
-  const head = element('thead', {}, element('tr', {}, ...[['Layer', ''], ['Operator', ''], ['Kernel', 'kernel'], ['ms', 'ms'], ['', 'time']].map(
+  const head = element('thead', {}, element('tr', {}, ...[['Layer', ''], ['Operator', 'op'], ['Kernel', 'kernel'], ['ms', 'ms'], ['', 'time']].map(
     ([title, className]) => element('th', { scope: 'col', textContent: title, className }))));
   body.replaceChildren(
     element('p', { className: 'summary', textContent:

@@ -15,6 +15,8 @@ export class Progress {
   phase = '';
   #reached = 0;
   #shown = 0;
+  /** How far each phase is; weights may go to the device while they are still being downloaded. */
+  #parts = PHASES.map(() => 0);
 
   constructor() {
     bar.hidden = cancel.hidden = false;
@@ -31,14 +33,16 @@ export class Progress {
     const fraction = event.total > 0 ? Math.min(1, event.loaded / event.total) : 0;
     if (at >= 0) {
       this.#reached = Math.max(this.#reached, at);
+      if (!event.file?.endsWith('.json')) this.#parts[at] = fraction;
+      const streaming = this.#reached <= PHASES.indexOf('upload');
       chips.forEach((chip, i) => {
-        chip.dataset.at = i < this.#reached ? 'past' : i === this.#reached ? 'now' : 'future';
+        if (i < this.#reached && !(streaming && this.#parts[i] < 1)) {
+          chip.dataset.at = 'past';
+          this.#parts[i] = 1;
+        } else chip.dataset.at = i <= this.#reached ? 'now' : 'future';
       });
-      if (!event.file?.endsWith('.json')) {
-        const before = PHASES.slice(0, at).reduce((sum, phase) => sum + SHARE[phase], 0);
-        this.#shown = Math.max(this.#shown, before + SHARE[event.phase] * fraction);
-        bar.value = this.#shown;
-      }
+      this.#shown = Math.max(this.#shown, this.#parts.reduce((sum, part, i) => sum + part * SHARE[PHASES[i]], 0));
+      bar.value = this.#shown;
     }
     this.phase = `Loading: ${chips[this.#reached].textContent.toLowerCase()}`;
     return sentence(event, fraction);
