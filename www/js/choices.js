@@ -16,7 +16,8 @@ const hubId = byId('hub-id');
 /** @type {Map<string, Choice>} */
 const known = new Map();
 for (const option of select.options) known.set(option.value, { key: option.value, name: option.textContent.replace(' (built in)', ''), source: option.value, shareable: true });
-const fallback = select.options[0].value;
+/** The model that a page without wishes loads: the first of the list. */
+export const FALLBACK = select.options[0].value;
 
 /** Reads the address. @returns {Choice} */
 export function fromAddress() {
@@ -25,7 +26,7 @@ export function fromAddress() {
   if ([...device.options].some((option) => option.value === wanted)) device.value = wanted;
   worker.checked = !['0', 'false', 'off'].includes(parameters.get('worker') ?? '1');
   const model = parameters.get('model');
-  return model ? choose(model) : choose(fallback);
+  return model ? choose(model) : choose(FALLBACK);
 }
 
 /** Selects a built-in model, a hub id or an address. @param {string} id @returns {Choice} */
@@ -76,7 +77,7 @@ function add(choice) {
 /** @param {string} key @returns {Choice} */
 function settle(key) {
   select.value = key;
-  const choice = known.get(key) ?? known.get(fallback);
+  const choice = known.get(key) ?? known.get(FALLBACK);
   if (!choice) throw new Error('The page offers no model.');
   remember(choice);
   return choice;
@@ -87,7 +88,7 @@ function remember({ source, shareable }) {
   const address = new URL(location.href);
   const set = (/** @type {string} */ name, /** @type {string} */ value, /** @type {string} */ usual) =>
     value === usual ? address.searchParams.delete(name) : address.searchParams.set(name, value);
-  set('model', shareable ? source : fallback, fallback);
+  set('model', shareable ? source : FALLBACK, FALLBACK);
   set('device', device.value, 'auto');
   set('worker', worker.checked ? '1' : '0', '1');
   history.replaceState(null, '', address);

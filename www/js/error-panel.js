@@ -8,11 +8,11 @@ const NAMES = { again: 'Load again', builtin: 'Load the small built-in model', c
 /**
  * @param {unknown} thrown
  * @param {'camera' | 'other'} where
- * @param {Record<string, () => void>} actions what each button does
+ * @param {Record<string, (() => void) | undefined>} actions what each button does
  */
 export function showError(thrown, where, actions) {
-  console.error(thrown);
   const { title, detail, steps, actions: offered, kind = 'error' } = explain(thrown, where);
+  if (kind === 'error') console.error(thrown);
   const buttons = offered.filter((name) => actions[name]).map((name, i) =>
     element('button', { type: 'button', textContent: NAMES[name], className: i ? '' : 'primary', 'data-action': name, onclick: actions[name] }));
   const dismiss = element('button', { type: 'button', textContent: 'Dismiss', 'data-action': 'dismiss', onclick: actions.dismiss });

@@ -20,7 +20,10 @@ const SAMPLES = { chelsea: 'chelsea.png', coffee: 'coffee.png', astronaut: 'astr
 const samples = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('[data-sample]')]);
 
 const work = new Work();
-const session = new ModelSession(importPackage, fail);
+const session = new ModelSession(importPackage, (error) => {
+  clearModel();
+  fail(error);
+});
 const { camera, stopCamera } = cameraControls(video, {
   onStart: () => useSource(() => viewer.camera(camera.mirrored)),
   onStop: () => useSource(() => (viewer.kind === 'camera' ? viewer.clear() : undefined)),
@@ -34,7 +37,7 @@ function fail(error, where = 'other') {
   setState('error', session.model ? 'Stopped' : 'No model is loaded');
   showError(error, where, {
     again: () => load(choice),
-    builtin: () => load(choices.choose('mamba_vision_nano')),
+    builtin: choice.key === choices.FALLBACK ? undefined : () => load(choices.choose(choices.FALLBACK)),
     cpu: () => load(choices.onCpu(choice)),
     camera: () => byId('start-camera').click(),
     dismiss: () => {
@@ -57,9 +60,7 @@ async function importPackage() {
 async function load(wanted) {
   choice = wanted;
   clearError();
-  clearReadings();
-  clearAdapter('Loading');
-  clearFacts();
+  clearModel('Loading');
   setState('loading', `Loading ${wanted.name}`);
   const progress = new Progress();
   try {
@@ -76,12 +77,18 @@ async function load(wanted) {
     showFacts(model.info);
   } catch (error) {
     progress.done();
-    clearAdapter();
-    clearFacts();
+    clearModel();
     fail(error);
     return;
   }
   refresh();
+}
+
+/** @param {string} [badge] */
+function clearModel(badge) {
+  clearReadings();
+  clearAdapter(badge);
+  clearFacts();
 }
 
 /** Changes what is shown, and starts to classify it. @param {() => unknown} change false where it was overtaken */
