@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     error::{Error, Result},
-    gpu::WeightStore,
-    image::RgbImage,
+    gpu::{Allocations, Frame, WeightStore},
+    image::{Preprocess, RgbImage},
     models::{BuildOptions, Model},
     ops::TopK,
     platform::{self, Stopwatch},
-    session::{Device, Session, SessionStats},
+    session::{Device, FrameTimes, Preparation, Session, SessionStats, Timing},
     tensor::Tensor,
 };
 
@@ -33,13 +33,129 @@ pub struct Timings {
     pub model: Duration,
 }
 
+/// What a classifier is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct ClassifierOptions {
+    /// Images a run at the most.
+    pub batch: usize,
+    /// How many of the best classes.
+    pub top_k: usize,
+    /// For [`Classifier::classify_frame`]: batches of one, with all scores and class activation maps where a caller wants them.
+    pub frames: bool,
+}
+
 /// A model that is ready to classify images on a device, in batches of up to a fixed size.
 #[derive(Debug)]
 pub struct Classifier {
     model: Model,
     session: Session,
+    device: Device,
+    weights: Arc<WeightStore>,
+    /// Gives all stages; made when somebody asks for them.
+    features: Option<Session>,
     batch: usize,
     top_k: usize,
+    maps: bool,
+}
+
+/// A classifier in the making: its weights may still be on their way.
+#[derive(Debug)]
+pub struct ClassifierPreparation {
+    model: Model,
+    preparation: Preparation,
+    device: Device,
+    weights: Arc<WeightStore>,
+    batch: usize,
+    top_k: usize,
+    maps: bool,
+}
+
+impl ClassifierPreparation {
+    /// Begins with what is known of a model before its weights have arrived.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when the model has no head; those of [`Preparation::new`].
+    pub fn new(model: Model, device: &Device, options: ClassifierOptions) -> Result<Self> {
+        let ClassifierOptions { batch, top_k, frames } = options;
+        let batch = if frames { 1 } else { batch };
+        let maps = frames && maps_fit(&model, device);
+        let top_k = Some(TopK { k: top_k, temperature: model.temperature });
+        let options = BuildOptions { batch, size: model.preprocess.size, top_k, class_activation: maps };
+        let names: &[&str] = match (frames, maps) {
+            (true, true) => &["top_k", "logits", "class_activation"],
+            (true, false) => &["top_k", "logits"],
+            (false, _) => &["top_k"],
+        };
+        let graph = model.graph(&options)?.select(names)?;
+        let weights = Arc::<WeightStore>::default();
+        let preparation = Preparation::new(&graph, device, &weights)?;
+        Ok(Self { model, preparation, device: device.clone(), weights, batch, top_k: best_classes(&graph), maps })
+    }
+
+    /// As [`Preparation::upload`].
+    ///
+    /// # Errors
+    /// As [`Preparation::upload`].
+    pub async fn upload(&mut self) -> Result<()> {
+        self.preparation.upload().await
+    }
+
+    /// As [`Preparation::uploaded`].
+    pub fn uploaded(&self) -> (u64, u64) {
+        self.preparation.uploaded()
+    }
+
+    /// The classifier, when all weights have arrived; see [`Preparation::finish`].
+    ///
+    /// # Errors
+    /// As [`Preparation::finish`].
+    pub async fn finish(self, progress: impl FnMut(usize, usize)) -> Result<Classifier> {
+        let Self { model, preparation, device, weights, batch, top_k, maps } = self;
+        let session = preparation.finish(progress).await?;
+        Ok(Classifier { model, session, device, weights, features: None, batch, top_k, maps })
+    }
+}
+
+/// True when the head's weight is one buffer on the device, as class activation maps need it.
+fn maps_fit(model: &Model, device: &Device) -> bool {
+    let Device::Gpu(gpu) = device else { return true };
+    let bytes = model.weights.shape("head.weight").map_or(0, |shape| shape.rows().next_multiple_of(8) * shape.last());
+    bytes as u64 * 4 <= gpu.caps().max_storage_binding
+}
+
+/// What is wanted of a frame.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FrameOptions {
+    /// The probabilities of all classes, not only of the best ones.
+    pub scores: bool,
+    /// A class activation map of the best class.
+    pub map: bool,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Default)]
+pub struct FrameResult {
+    /// Best first; as many as the classifier was made for.
+    pub predictions: Vec<Prediction>,
+    /// Probabilities of all classes, where they were wanted.
+    pub scores: Option<Vec<f32>>,
+    /// Where it was wanted.
+    pub map: Option<ClassActivationMap>,
+    /// How long it took.
+    pub times: FrameTimes,
+}
+
+/// How much each part of an image speaks for a class.
+#[derive(Debug, Clone)]
+pub struct ClassActivationMap {
+    /// The class.
+    pub index: usize,
+    /// Rows and columns.
+    pub size: [usize; 2],
+    /// The logit that each position alone would give; row-major.
+    pub values: Vec<f32>,
+    /// Left, top, width and height of what the map covers, in pixels of the image; beyond it where the image was padded.
+    pub region: [f64; 4],
 }
 
 impl Classifier {
@@ -48,11 +164,8 @@ impl Classifier {
     /// # Errors
     /// [`Error::InvalidArgument`] when the model has no head; those of [`Session::new`].
     pub async fn new(model: Model, device: &Device, batch: usize, top_k: usize) -> Result<Self> {
-        let options =
-            BuildOptions { batch, size: model.preprocess.size, top_k: Some(TopK { k: top_k, temperature: model.temperature }) };
-        let graph = model.graph(&options)?.select(&["top_k"])?;
-        let session = Session::with_weights(&graph, device, &Arc::<WeightStore>::default()).await?;
-        Ok(Self { model, session, batch, top_k: best_classes(&graph) })
+        let options = ClassifierOptions { batch, top_k, frames: false };
+        ClassifierPreparation::new(model, device, options)?.finish(|_, _| {}).await
     }
 
     /// The model.
@@ -114,6 +227,76 @@ impl Classifier {
         Ok((rows.map(|row| self.predictions(row)).collect(), model))
     }
 
+    /// The best classes of one frame, from a classifier that was made for frames.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a classifier made for batches, or a map of a model whose head is too large for one;
+    /// [`Error::Config`] when the model's output is not a number; those of [`Session::run_frame`].
+    pub async fn classify_frame(&mut self, frame: &Frame<'_>, options: FrameOptions) -> Result<FrameResult> {
+        if options.map && !self.maps {
+            return Err(Error::InvalidArgument("this model's head is too large for class activation maps on this device".into()));
+        }
+        let mut names = vec!["top_k"];
+        names.extend(options.scores.then_some("logits"));
+        names.extend(options.map.then_some("class_activation"));
+        let (outputs, times) = self.session.run_frame(frame, &self.model.preprocess, &names).await?;
+        let mut outputs = outputs.into_iter();
+        let mut next = || outputs.next().map(|t| t.to_f32().into_owned()).unwrap_or_default();
+        let predictions = self.predictions(&next())?;
+        let scores = options.scores.then(|| softmax(&next(), self.model.temperature));
+        let map = match predictions.first().filter(|_| options.map) {
+            Some(best) => Some(self.map(best.index, next(), frame)?),
+            None => None,
+        };
+        Ok(FrameResult { predictions, scores, map, times })
+    }
+
+    /// The first of the maps in `values`, placed in the image.
+    fn map(&self, index: usize, mut values: Vec<f32>, frame: &Frame<'_>) -> Result<ClassActivationMap> {
+        let Preprocess { size, .. } = self.model.preprocess;
+        // The stem and three steps between the stages halve the image five times, rounding up.
+        let map = size.map(|n| (0..5).fold(n, |n, _| n.div_ceil(2)));
+        values.truncate(map[0] * map[1]);
+        let plan = self.model.preprocess.plan(frame.width, frame.height)?;
+        let image = [frame.height, frame.width].map(f64::from);
+        let scale = [0, 1].map(|axis| image[axis] / plan.resized[axis] as f64);
+        let [top, left] = [0, 1].map(|axis| plan.crop[axis] as f64 * scale[axis]);
+        let region = [left, top, size[1] as f64 * scale[1], size[0] as f64 * scale[0]];
+        Ok(ClassActivationMap { index, size: map, values, region })
+    }
+
+    /// `pooled`, the outputs of the four stages, and `logits` of one frame, by name.
+    ///
+    /// # Errors
+    /// Those of [`Session::new`], as a session for them is made at the first call, and of [`Session::run_frame`].
+    pub async fn features(&mut self, frame: &Frame<'_>) -> Result<Vec<(&'static str, Tensor)>> {
+        const NAMES: [&str; 6] = ["pooled", "stage0", "stage1", "stage2", "stage3", "logits"];
+        let session = match &mut self.features {
+            Some(session) => session,
+            none => {
+                let graph = self.model.graph(&self.model.options(1))?.select(&NAMES)?;
+                none.insert(Session::with_weights(&graph, &self.device, &self.weights).await?)
+            }
+        };
+        let (outputs, _) = session.run_frame(frame, &self.model.preprocess, &NAMES).await?;
+        Ok(NAMES.into_iter().zip(outputs).collect())
+    }
+
+    /// The time of every dispatch or operator of a run on some image.
+    ///
+    /// # Errors
+    /// Those of [`Session::profile`].
+    pub async fn profile(&mut self) -> Result<Vec<Timing>> {
+        let [h, w] = self.model.preprocess.size;
+        let input = Tensor::from_f32([self.batch, h, w, 3], vec![0.5; self.batch * h * w * 3])?;
+        Ok(self.session.profile(&input).await?.1)
+    }
+
+    /// What was created on the GPU so far; `None` on the CPU.
+    pub fn allocations(&self) -> Option<Allocations> {
+        self.session.allocations()
+    }
+
     /// Pairs of probability and index.
     fn predictions(&self, row: &[f32]) -> Result<Vec<Prediction>> {
         let classes = self.model.architecture.num_classes();
@@ -136,7 +319,15 @@ impl Classifier {
     }
 }
 
-/// k of the graph's only output, `top_k`, which is at most the number of classes.
+/// Probabilities of logits that a temperature divides.
+fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f32> = logits.iter().map(|v| ((v - max) / temperature).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
+}
+
+/// k of the graph's first output, `top_k`, which is at most the number of classes.
 fn best_classes(graph: &crate::graph::Graph) -> usize {
     graph.outputs().first().map_or(1, |o| graph.node(o.value).shape().dims().get(1).copied().unwrap_or(1))
 }

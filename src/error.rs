@@ -64,7 +64,7 @@ pub enum Error {
     },
 
     /// The architecture cannot be told from the checkpoint.
-    #[error("cannot recognise the architecture of {what}: {reason}; name it with `--arch NAME`, one of: {}", known.join(", "))]
+    #[error("cannot recognise the architecture of {what}: {reason}; name it with `--arch NAME` (the option `arch`), one of: {}", known.join(", "))]
     Unrecognised {
         /// File name or description of the source.
         what: String,
@@ -100,7 +100,7 @@ pub enum Error {
 
     /// The adapter exists but cannot run this model.
     #[error(
-        "adapter {adapter}: {limit} is {available}, but this model needs {needed}; use a smaller batch, size or model, another adapter, or `--device cpu`"
+        "adapter {adapter}: {limit} is {available}, but this model needs {needed}; use a smaller batch, size or model, another adapter, or the device `cpu`"
     )]
     AdapterLimit {
         /// Adapter name.
@@ -114,7 +114,7 @@ pub enum Error {
     },
 
     /// The device has no memory left.
-    #[error("out of device memory while {what} ({bytes} bytes wanted); use a smaller batch or input size, or `--device cpu`")]
+    #[error("out of device memory while {what} ({bytes} bytes wanted); use a smaller batch or input size, or the device `cpu`")]
     OutOfMemory {
         /// What was being done.
         what: String,
@@ -123,7 +123,7 @@ pub enum Error {
     },
 
     /// The device went away: driver reset, unplugged, or timed out.
-    #[error("the GPU device was lost: {reason}; load the model again, or use `--device cpu`")]
+    #[error("the GPU device was lost: {reason}; load the model again, or use the device `cpu`")]
     DeviceLost {
         /// What the driver said.
         reason: String,
@@ -195,7 +195,7 @@ impl fmt::Display for WeightReport {
 
 fn list_adapters(available: &[String]) -> String {
     if available.is_empty() {
-        "none was found at all: install a Vulkan, Metal or DX12 driver, or use `--device cpu`".into()
+        "none was found at all: install a Vulkan, Metal or DX12 driver, or use the device `cpu`".into()
     } else {
         format!("there are:\n  {}", available.join("\n  "))
     }

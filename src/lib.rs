@@ -8,6 +8,8 @@
 //! 4. [`passes`] rewrite graphs: fold batch norms, fuse what follows a product into it.
 //! 5. [`plan`] lowers a graph to a [`program`] of dispatches and assigns memory; [`gpu`] runs it. [`cpu`] runs graphs directly.
 //! 6. [`session`] hides the difference, [`classify`] turns images into labels.
+//!
+//! In WebAssembly builds the module `web` is what the npm package calls.
 
 pub mod classify;
 pub mod cpu;
@@ -24,6 +26,8 @@ mod platform;
 pub mod program;
 pub mod session;
 pub mod tensor;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -5,9 +5,12 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     cpu::{CpuExecutor, arrange},
     error::{Error, Result},
-    gpu::{self, AdapterSummary, GpuDevice, GpuExecutor, WeightStore},
-    graph::{Graph, Layout},
+    gpu::{self, AdapterSummary, Frame, GpuDevice, GpuExecutor, Pixels, WeightStore},
+    graph::{Graph, Kind, Layout, Node},
+    image::{Preprocess, RgbImage},
     passes, plan,
+    platform::Stopwatch,
+    program::{PackedWeight, Program},
     tensor::Tensor,
 };
 
@@ -121,6 +124,85 @@ pub struct Session {
     macs: u64,
 }
 
+/// A session in the making: its weights may still be on their way.
+#[derive(Debug)]
+pub struct Preparation {
+    graph: Graph,
+    /// The device with the program for it; `None` is the CPU, which takes the graph.
+    gpu: Option<(Arc<GpuDevice>, Program)>,
+    weights: Arc<WeightStore>,
+}
+
+impl Preparation {
+    /// Optimises the graph and lowers it for the device. Values of weights are not looked at yet.
+    ///
+    /// # Errors
+    /// Those of [`plan::lower`].
+    pub fn new(graph: &Graph, device: &Device, weights: &Arc<WeightStore>) -> Result<Self> {
+        let graph = passes::optimise(graph)?;
+        let gpu = match device {
+            Device::Cpu => None,
+            Device::Gpu(gpu) => {
+                let program = plan::lower(&graph, gpu.caps()).map_err(|error| name_adapter(error, gpu))?;
+                Some((gpu.clone(), program))
+            }
+        };
+        Ok(Self { graph, gpu, weights: weights.clone() })
+    }
+
+    /// Brings the weights that have arrived since to the device.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+    pub async fn upload(&mut self) -> Result<()> {
+        match &mut self.gpu {
+            Some((gpu, program)) => self.weights.upload(gpu, &mut program.weights).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of weights on the device, and of all weights.
+    pub fn uploaded(&self) -> (u64, u64) {
+        let Some((_, program)) = &self.gpu else { return (0, 0) };
+        let bytes = program.weights.iter().filter(|w| self.weights.holds(&w.key)).map(PackedWeight::bytes).sum();
+        (bytes, program.weight_bytes())
+    }
+
+    /// The session, when all weights have arrived. `progress` hears how many kernels of how many are ready.
+    ///
+    /// # Errors
+    /// Those of [`GpuExecutor::new`]; [`Error::InvalidArgument`] when weights are still missing.
+    pub async fn finish(self, progress: impl FnMut(usize, usize)) -> Result<Session> {
+        let missing = |node: &Node| matches!(&node.kind, Kind::Constant(tensor) if !tensor.ready());
+        if let Some(node) = self.graph.nodes().iter().find(|node| missing(node)) {
+            return Err(Error::InvalidArgument(format!("the weight `{}` has not arrived", node.name)));
+        }
+        let outputs = self.graph.outputs().iter().map(|o| (o.name.clone(), o.layout)).collect();
+        let macs = self.graph.macs();
+        let executor = match self.gpu {
+            None => Executor::Cpu(Box::new(CpuExecutor::new(&self.graph)?)),
+            Some((gpu, program)) => {
+                // From here on the program has everything; constants of the graph would only keep memory.
+                drop(self.graph);
+                let plan = plan::plan(&program);
+                Executor::Gpu(Box::new(GpuExecutor::with_plan(gpu, program, self.weights, plan, progress).await?))
+            }
+        };
+        Ok(Session { executor, outputs, macs })
+    }
+}
+
+/// How long the steps of a frame took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FrameTimes {
+    /// Resize, crop and normalise; part of `model` on a GPU, where both are one submission.
+    pub preprocess: Duration,
+    /// The model, until its results are on the device.
+    pub model: Duration,
+    /// From the device to the host.
+    pub readback: Duration,
+}
+
 impl Session {
     /// Optimises the graph and prepares it: on a GPU weights are uploaded and pipelines made.
     ///
@@ -135,17 +217,7 @@ impl Session {
     /// # Errors
     /// As [`Session::new`].
     pub async fn with_weights(graph: &Graph, device: &Device, weights: &Arc<WeightStore>) -> Result<Self> {
-        let graph = passes::optimise(graph)?;
-        let outputs = graph.outputs().iter().map(|o| (o.name.clone(), o.layout)).collect();
-        let macs = graph.macs();
-        let executor = match device {
-            Device::Cpu => Executor::Cpu(Box::new(CpuExecutor::new(&graph)?)),
-            Device::Gpu(gpu) => {
-                let program = plan::lower(&graph, gpu.caps()).map_err(|error| name_adapter(error, gpu))?;
-                Executor::Gpu(Box::new(GpuExecutor::new(gpu.clone(), program, weights.clone()).await?))
-            }
-        };
-        Ok(Self { executor, outputs, macs })
+        Preparation::new(graph, device, weights)?.finish(|_, _| {}).await
     }
 
     /// Names of the results, in order.
@@ -161,6 +233,43 @@ impl Session {
         match &mut self.executor {
             Executor::Cpu(executor) => executor.run(&[input]),
             Executor::Gpu(executor) => self.outputs.iter().zip(executor.run(&[input]).await?).map(arranged).collect(),
+        }
+    }
+
+    /// Runs the model, whose only input is one image, on a frame; the named results in this order. On a GPU the image is resized
+    /// and normalised there, in the same submission.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when there is no result of a name, the frame's pixels are not what it says, or a texture meets
+    /// the CPU; those of [`Preprocess::plan`] and [`GpuExecutor::run_frame`].
+    pub async fn run_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        preprocess: &Preprocess,
+        names: &[&str],
+    ) -> Result<(Vec<Tensor>, FrameTimes)> {
+        let place = |name: &&str| {
+            let found = self.outputs.iter().position(|(output, _)| output == name);
+            found.ok_or_else(|| Error::InvalidArgument(format!("the session has no output `{name}`")))
+        };
+        let wanted = names.iter().map(place).collect::<Result<Vec<usize>>>()?;
+        match &mut self.executor {
+            Executor::Gpu(executor) => {
+                let (outputs, times) = executor.run_frame(frame, preprocess, &wanted).await?;
+                let outputs = wanted.iter().map(|i| &self.outputs[*i]).zip(outputs).map(arranged).collect::<Result<_>>()?;
+                Ok((outputs, FrameTimes { preprocess: Duration::ZERO, model: times.device, readback: times.readback }))
+            }
+            Executor::Cpu(executor) => {
+                let watch = Stopwatch::start();
+                let input = preprocess.apply(&host_image(frame)?)?;
+                let [h, w] = preprocess.size;
+                let input = input.reshape([1, h, w, 3])?;
+                let preprocess = watch.elapsed();
+                let outputs = executor.run(&[&input])?;
+                let model = watch.elapsed() - preprocess;
+                let outputs = wanted.iter().filter_map(|i| outputs.get(*i).cloned()).collect();
+                Ok((outputs, FrameTimes { preprocess, model, readback: Duration::ZERO }))
+            }
         }
     }
 
@@ -214,6 +323,17 @@ impl Session {
 
 fn arranged((output, value): (&(String, Layout), Tensor)) -> Result<Tensor> {
     arrange(&value, output.1)
+}
+
+/// The pixels of a frame without their alpha.
+fn host_image(frame: &Frame<'_>) -> Result<RgbImage> {
+    match frame.pixels {
+        Pixels::Host(bytes) => {
+            let pixels = bytes.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
+            RgbImage::new(frame.width, frame.height, pixels)
+        }
+        Pixels::Texture(_) => Err(Error::InvalidArgument("the CPU cannot read the pixels of a texture".into())),
+    }
 }
 
 /// Lowering knows limits, but not whose they are.

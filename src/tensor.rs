@@ -1,6 +1,11 @@
 //! Host tensors: a shape, an element type and shared bytes, row-major.
 
-use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use half::{bf16, f16};
 
@@ -139,8 +144,12 @@ impl fmt::Display for TensorDesc {
 
 /// Memory that [`Bytes`] can be a view of.
 pub trait ByteOwner: Send + Sync {
-    /// All bytes; always the same ones.
+    /// All bytes; always the same ones, once they are [`ByteOwner::ready`].
     fn bytes(&self) -> &[u8];
+    /// False while these bytes are still on their way, as those of a download are.
+    fn ready(&self) -> bool {
+        true
+    }
 
     /// Hints that this range is not needed for now. Only memory that the system can fetch again, such as a mapped file, is let go.
     fn release(&self, _range: Range<usize>) {}
@@ -171,7 +180,27 @@ impl Bytes {
     /// All bytes of an owner that can let go of memory.
     pub fn of(owner: impl ByteOwner + 'static) -> Self {
         let len = owner.bytes().len();
+        Self::pending(owner, len)
+    }
+
+    /// The `len` bytes that `owner` will have; whoever reads them before they are [`Bytes::ready`] finds none.
+    pub fn pending(owner: impl ByteOwner + 'static, len: usize) -> Self {
         Self { owner: Arc::new(owner), range: 0..len }
+    }
+
+    /// False while the bytes are still on their way.
+    pub fn ready(&self) -> bool {
+        self.owner.ready()
+    }
+
+    /// How many there are, also before they are ready.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
     }
 
     /// Hints that the bytes are not needed for now; see [`ByteOwner::release`].
@@ -190,7 +219,7 @@ impl Bytes {
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        &self.owner.bytes()[self.range.clone()]
+        self.owner.bytes().get(self.range.clone()).unwrap_or_default()
     }
 }
 
@@ -215,6 +244,30 @@ impl AsRef<[u8]> for FloatBytes {
     }
 }
 
+/// What makes the values of a [`Tensor::computed`] from those of its sources.
+type Make = dyn Fn(&[Cow<'_, [f32]>]) -> Vec<f32> + Send + Sync;
+
+/// Values that are made at their first use.
+struct Computed {
+    sources: Vec<Tensor>,
+    make: Box<Make>,
+    values: OnceLock<Vec<f32>>,
+}
+
+impl ByteOwner for Computed {
+    fn bytes(&self) -> &[u8] {
+        let values = self.values.get_or_init(|| {
+            let sources: Vec<_> = self.sources.iter().map(Tensor::to_f32).collect();
+            (self.make)(&sources)
+        });
+        bytemuck::cast_slice(values)
+    }
+
+    fn ready(&self) -> bool {
+        self.sources.iter().all(Tensor::ready)
+    }
+}
+
 /// An immutable host tensor, little-endian and row-major. Cloning shares the bytes.
 #[derive(Clone)]
 pub struct Tensor {
@@ -229,8 +282,8 @@ impl Tensor {
     /// [`Error::InvalidArgument`] when the number of bytes is not that of the description.
     pub fn new(desc: TensorDesc, bytes: Bytes) -> Result<Self> {
         let want = desc.shape.checked_len().and_then(|n| n.checked_mul(desc.dtype.size()));
-        if want != Some(bytes.as_slice().len()) {
-            return Err(Error::InvalidArgument(format!("a tensor {desc} cannot have {} bytes", bytes.as_slice().len())));
+        if want != Some(bytes.len()) {
+            return Err(Error::InvalidArgument(format!("a tensor {desc} cannot have {} bytes", bytes.len())));
         }
         Ok(Self { desc, bytes })
     }
@@ -241,6 +294,27 @@ impl Tensor {
     /// [`Error::InvalidArgument`] when the number of values is not that of the shape.
     pub fn from_f32(shape: impl Into<Shape>, values: Vec<f32>) -> Result<Self> {
         Self::new(TensorDesc::f32(shape), Bytes::new(FloatBytes(values)))
+    }
+
+    /// An F32 tensor whose values `make` derives from those of `sources` when they are first used: weights may be described
+    /// before they have arrived.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when the shape has too many elements.
+    pub fn computed(
+        shape: impl Into<Shape>,
+        sources: Vec<Self>,
+        make: impl Fn(&[Cow<'_, [f32]>]) -> Vec<f32> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let desc = TensorDesc::f32(shape);
+        let bytes = desc.shape.checked_len().and_then(|n| n.checked_mul(4));
+        let bytes = bytes.ok_or_else(|| Error::InvalidArgument(format!("a tensor {desc} is too large")))?;
+        Self::new(desc, Bytes::pending(Computed { sources, make: Box::new(make), values: OnceLock::new() }, bytes))
+    }
+
+    /// False while the values are still on their way.
+    pub fn ready(&self) -> bool {
+        self.bytes.ready()
     }
 
     /// Element type and shape.

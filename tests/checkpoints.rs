@@ -25,7 +25,7 @@ fn logits(manifest: &Manifest, path: &Path, arch: Option<&str>) -> Vec<f32> {
     let model = Model::open(path, &options).unwrap();
     let input = manifest.input(&manifest.cases[0].id);
     let &[b, c, h, w] = input.shape().dims() else { panic!("{}", input.shape()) };
-    let options = BuildOptions { batch: b, size: [h, w], top_k: None };
+    let options = BuildOptions { batch: b, size: [h, w], top_k: None, class_activation: false };
     let graph = model.graph(&options).unwrap().select(&["logits"]).unwrap();
     let mut session = block_on(Session::new(&graph, &Device::Cpu)).unwrap();
     let src = input.to_f32();

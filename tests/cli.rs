@@ -6,6 +6,8 @@ mod classify;
 mod common;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/eval.rs"]
+mod eval;
 #[path = "cli/tools.rs"]
 mod tools;
 

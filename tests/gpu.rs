@@ -115,7 +115,7 @@ fn the_wrong_input_is_refused() {
 #[test]
 fn a_batch_beyond_a_binding_names_the_limit() {
     let preset = preset("mamba_vision_t").unwrap();
-    let options = BuildOptions { batch: 256, size: [224, 224], top_k: None };
+    let options = BuildOptions { batch: 256, size: [224, 224], top_k: None, class_activation: false };
     let graph = preset.architecture.build("t", &Weights::zeros("t"), &options).unwrap();
     let gpu = devices::lavapipe();
     match block_on(Session::new(&graph, &Device::Gpu(gpu))) {
@@ -131,7 +131,7 @@ fn a_batch_beyond_a_binding_names_the_limit() {
 fn the_largest_model_loads_on_lavapipe() {
     let name = "mamba_vision_l3_512_21k";
     let preset = preset(name).unwrap();
-    let options = BuildOptions { batch: 1, size: [512, 512], top_k: Some(TopK::plain(5)) };
+    let options = BuildOptions { batch: 1, size: [512, 512], top_k: Some(TopK::plain(5)), class_activation: false };
     let graph = preset.architecture.build(name, &Weights::zeros(name), &options).unwrap().select(&["top_k"]).unwrap();
     let device = Device::Gpu(devices::lavapipe());
     let session = block_on(Session::new(&graph, &device)).unwrap();
@@ -143,7 +143,8 @@ fn the_largest_model_loads_on_lavapipe() {
 fn every_preset_fits_webgpu_limits_at_batch_one() {
     for name in webmamba::models::preset_names() {
         let preset = preset(&name).unwrap();
-        let options = BuildOptions { batch: 1, size: preset.preprocess.size, top_k: Some(TopK::plain(5)) };
+        let options =
+            BuildOptions { batch: 1, size: preset.preprocess.size, top_k: Some(TopK::plain(5)), class_activation: false };
         let graph = preset.architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
         let graph = passes::optimise(&graph.select(&["top_k"]).unwrap()).unwrap();
         for class in [AdapterClass::Software, AdapterClass::Hardware] {
@@ -161,7 +162,7 @@ fn sessions_share_weights() {
     let weights = Arc::default();
     let preset = preset("mila_t").unwrap();
     let graph = |batch| {
-        let options = BuildOptions { batch, size: [64, 64], top_k: None };
+        let options = BuildOptions { batch, size: [64, 64], top_k: None, class_activation: false };
         preset.architecture.build("mila_t", &Weights::synthetic("mila_t"), &options).unwrap().select(&["logits"]).unwrap()
     };
     let mut one = block_on(Session::with_weights(&graph(1), &device, &weights)).unwrap();

@@ -44,7 +44,7 @@ fn channels_last(input: &Tensor) -> Tensor {
 
 fn graph_for(model: &Model, input: &Tensor) -> Graph {
     let dims = input.shape().dims();
-    model.graph(&BuildOptions { batch: dims[0], size: [dims[2], dims[3]], top_k: None }).unwrap()
+    model.graph(&BuildOptions { batch: dims[0], size: [dims[2], dims[3]], top_k: None, class_activation: false }).unwrap()
 }
 
 /// Runs every case of a manifest on `run` and compares all outputs that it expects.

@@ -27,7 +27,7 @@ fn run(device: &Arc<GpuDevice>, graph: &Graph, inputs: &[Tensor], what: &str) ->
     pollster::block_on(async {
         let program = plan::lower(graph, device.caps()).unwrap_or_else(|e| panic!("{what}: {e}"));
         let plan = Plan::guarded(&program, GUARD);
-        let executor = GpuExecutor::with_plan(device.clone(), program, Arc::default(), plan).await;
+        let executor = GpuExecutor::with_plan(device.clone(), program, Arc::default(), plan, |_, _| {}).await;
         let mut executor = executor.unwrap_or_else(|e| panic!("{what}: {e}"));
         executor.poison();
         let inputs: Vec<&Tensor> = inputs.iter().collect();

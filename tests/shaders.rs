@@ -56,7 +56,7 @@ fn architectures() -> Vec<(String, Architecture, [usize; 2])> {
 fn kernels() -> HashMap<Kernel, Dispatch> {
     let mut kernels = HashMap::new();
     for (name, architecture, size) in architectures() {
-        let options = BuildOptions { batch: 2, size, top_k: Some(TopK::plain(5)) };
+        let options = BuildOptions { batch: 2, size, top_k: Some(TopK::plain(5)), class_activation: true };
         let graph: Graph = architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
         for graph in [passes::optimise(&graph).unwrap(), graph] {
             let software = Caps::webgpu_default(AdapterClass::Software);

@@ -33,7 +33,8 @@ pub struct AdapterSummary {
 }
 
 impl AdapterSummary {
-    pub(super) fn of(adapter: &Adapter) -> Self {
+    /// What an adapter says of itself.
+    pub fn of(adapter: &Adapter) -> Self {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
         let kind = match info.device_type {
             DeviceType::DiscreteGpu => "discrete",

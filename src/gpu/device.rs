@@ -86,7 +86,11 @@ impl GpuDevice {
         };
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|e| Error::Gpu { reason: format!("{} could not be opened: {e}", summary.name) })?;
+        Ok(Self::of(device, queue, summary))
+    }
 
+    /// Takes a device that somebody else has opened, and what is known of its adapter.
+    pub fn of(device: wgpu::Device, queue: wgpu::Queue, summary: AdapterSummary) -> Self {
         let trouble = Arc::new(Mutex::new(Trouble::default()));
         let lost = trouble.clone();
         device.set_device_lost_callback(move |reason, message| {
@@ -97,7 +101,7 @@ impl GpuDevice {
             rejected.lock().unwrap_or_else(PoisonError::into_inner).rejected.get_or_insert(error.to_string());
         }));
         let caps = summary.caps();
-        Ok(Self {
+        Self {
             device,
             queue,
             summary,
@@ -106,12 +110,17 @@ impl GpuDevice {
             allocated: AtomicU64::new(0),
             created: Default::default(),
             trouble,
-        })
+        }
     }
 
     /// The adapter.
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
+    }
+
+    /// The device itself, for what must be made on the very same one.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
     }
 
     /// What lowering needs to know of it.

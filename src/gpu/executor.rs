@@ -1,32 +1,24 @@
 //! Runs a program: everything is made at load; a frame uploads, encodes one pass, submits once and maps one small buffer.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 
-use wgpu::{
-    BindGroup, BindGroupDescriptor, BindGroupEntry, Buffer, BufferBinding, BufferUsages, CommandEncoder, ComputePassDescriptor,
-    ComputePassTimestampWrites, MapMode,
-};
+use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites, MapMode};
 
 use crate::{
     cpu::check_inputs,
     error::{Error, Result},
     gpu::{
-        GpuDevice, WeightStore,
-        device::Pipeline,
+        Frame, GpuDevice, WeightStore,
+        frame::FrameStage,
+        launch::{Binding, Launch, launches},
         profiler::{DispatchTiming, Timestamps},
     },
+    image::Preprocess,
     plan::{self, Plan},
+    platform::Stopwatch,
     program::{BufRef, CHANNEL_ALIGN, PackedWeight, Program, padded_channels},
     tensor::Tensor,
 };
-
-/// A launch with its resources.
-#[derive(Debug)]
-struct Launch {
-    pipeline: Pipeline,
-    group: BindGroup,
-    grid: [u32; 3],
-}
 
 /// What was created on the device so far; equal before and after a steady frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +31,13 @@ pub struct Allocations {
     pub pipelines: usize,
 }
 
-/// Where an output lies in the readback buffer.
+/// Where an output lies in the readback buffer, and how many launches it takes to get there.
 #[derive(Debug)]
 struct Readback {
     slot: usize,
     offset: u64,
     bytes: u64,
+    launches: usize,
 }
 
 /// A program with its memory, pipelines and bind groups on a device.
@@ -57,10 +50,22 @@ pub struct GpuExecutor {
     launches: Vec<Launch>,
     readbacks: Vec<Readback>,
     staging: Buffer,
+    /// Small buffers of its own: the parameters, and what absent bindings are bound to.
+    others: [Buffer; 2],
     /// An input with padded channels, reused from frame to frame.
     padded: Vec<f32>,
+    frames: Option<FrameStage>,
     /// Keeps the pages alive.
     _weights: Arc<WeightStore>,
+}
+
+/// When a run's steps were over.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunTimes {
+    /// From the submission until the device was done.
+    pub device: std::time::Duration,
+    /// From there until the results were on the host.
+    pub readback: std::time::Duration,
 }
 
 impl GpuExecutor {
@@ -70,15 +75,22 @@ impl GpuExecutor {
     /// [`Error::OutOfMemory`], [`Error::AdapterLimit`], [`Error::DeviceLost`]; [`Error::Gpu`] when a kernel is rejected.
     pub async fn new(gpu: Arc<GpuDevice>, program: Program, weights: Arc<WeightStore>) -> Result<Self> {
         let plan = plan::plan(&program);
-        Self::with_plan(gpu, program, weights, plan).await
+        Self::with_plan(gpu, program, weights, plan, |_, _| {}).await
     }
 
-    /// As [`GpuExecutor::new`] with memory assigned by the caller; see [`Plan::guarded`].
+    /// As [`GpuExecutor::new`] with memory assigned by the caller; see [`Plan::guarded`]. `progress` hears how many kernels of
+    /// how many are ready.
     ///
     /// # Errors
     /// As [`GpuExecutor::new`].
-    pub async fn with_plan(gpu: Arc<GpuDevice>, mut program: Program, weights: Arc<WeightStore>, plan: Plan) -> Result<Self> {
-        weights.upload(&gpu, &program.weights).await?;
+    pub async fn with_plan(
+        gpu: Arc<GpuDevice>,
+        mut program: Program,
+        weights: Arc<WeightStore>,
+        plan: Plan,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Self> {
+        weights.upload(&gpu, &mut program.weights).await?;
         // From here on the device has them; host copies (folded weights, say) need not stay.
         program.weights.iter_mut().for_each(PackedWeight::forget);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
@@ -87,64 +99,31 @@ impl GpuExecutor {
             slots.push(gpu.buffer("activations", *bytes, usage).await?);
         }
         let nothing = gpu.buffer("nothing", 256, BufferUsages::STORAGE).await?;
-        let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
-        let block_bytes = |bytes: &[u8]| (bytes.len() as u64).next_multiple_of(16);
-        let param_bytes: u64 = program.dispatches.iter().map(|d| block_bytes(&d.params.bytes).next_multiple_of(align)).sum();
-        let params = gpu.buffer("parameters", param_bytes.max(16), BufferUsages::UNIFORM | BufferUsages::COPY_DST).await?;
-
-        let mut launches = Vec::with_capacity(program.dispatches.len());
-        let mut blocks = vec![0u8; param_bytes as usize];
-        let mut offset = 0u64;
-        for dispatch in &program.dispatches {
-            let bytes = &dispatch.params.bytes;
-            blocks[offset as usize..][..bytes.len()].copy_from_slice(bytes);
-            let pipeline = gpu.pipeline(dispatch).await?;
-            let slot_of = |id: usize| plan.slot_of[id].and_then(|s| slots.get(s)).unwrap_or(&nothing);
-            let whole = |buffer: &Buffer| (buffer.clone(), 0, None);
-            let reads = dispatch.reads.iter().map(|read| match read {
-                BufRef::Buffer(id) => Ok(whole(slot_of(id.0))),
-                BufRef::Nothing => Ok(whole(&nothing)),
-                BufRef::Weight(id) => {
-                    let key = &program.weights[id.0].key;
-                    let missing = || Error::Gpu { reason: format!("weight `{key}` was not uploaded") };
-                    weights.get(key).map(|p| (p.buffer, p.offset, Some(p.bytes))).ok_or_else(missing)
-                }
-            });
-            let writes = dispatch.writes.iter().map(|id| Ok(whole(slot_of(id.0))));
-            let mut bindings = reads.chain(writes).collect::<Result<Vec<_>>>()?;
-            bindings.push((params.clone(), offset, Some(block_bytes(bytes))));
-            let entries: Vec<BindGroupEntry<'_>> = bindings
-                .iter()
-                .enumerate()
-                .map(|(i, (buffer, offset, size))| BindGroupEntry {
-                    binding: i as u32,
-                    resource: wgpu::BindingResource::Buffer(BufferBinding {
-                        buffer,
-                        offset: *offset,
-                        size: size.and_then(std::num::NonZeroU64::new),
-                    }),
-                })
-                .collect();
-            let descriptor = BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
-            let group = gpu.device.create_bind_group(&descriptor);
-            gpu.created[1].fetch_add(1, Ordering::Relaxed);
-            launches.push(Launch { pipeline, group, grid: dispatch.grid });
-            offset += block_bytes(bytes).next_multiple_of(align);
-        }
-        gpu.queue.write_buffer(&params, 0, &blocks);
+        let slot_of = |id: usize| plan.slot_of[id].and_then(|s| slots.get(s)).unwrap_or(&nothing);
+        let bound = |read: &BufRef| match read {
+            BufRef::Buffer(id) => Ok(Binding::whole(slot_of(id.0))),
+            BufRef::Nothing => Ok(Binding::whole(&nothing)),
+            BufRef::Weight(id) => {
+                let key = &program.weights[id.0].key;
+                let place = weights.get(key).ok_or_else(|| Error::Gpu { reason: format!("weight `{key}` was not uploaded") })?;
+                Ok(Binding { buffer: place.buffer, offset: place.offset, size: std::num::NonZeroU64::new(place.bytes) })
+            }
+        };
+        let (launches, params) = launches(&gpu, &program.dispatches, bound, progress).await?;
 
         let mut staging_bytes = 0;
         let mut readbacks = Vec::with_capacity(program.outputs.len());
         for output in &program.outputs {
             let bytes = crate::program::device_bytes(&output.shape);
             let slot = plan.slot_of[output.buffer.0].unwrap_or_default();
-            readbacks.push(Readback { slot, offset: staging_bytes, bytes });
+            let last = program.dispatches.iter().rposition(|d| d.writes.contains(&output.buffer));
+            readbacks.push(Readback { slot, offset: staging_bytes, bytes, launches: last.map_or(0, |i| i + 1) });
             staging_bytes += bytes;
         }
         let staging = gpu.buffer("readback", staging_bytes.max(16), BufferUsages::MAP_READ | BufferUsages::COPY_DST).await?;
         gpu.check()?;
-        let padded = Vec::new();
-        Ok(Self { gpu, program, plan, slots, launches, readbacks, staging, padded, _weights: weights })
+        let (others, padded) = ([params, nothing], Vec::new());
+        Ok(Self { gpu, program, plan, slots, launches, readbacks, staging, others, padded, frames: None, _weights: weights })
     }
 
     /// The program that runs.
@@ -168,17 +147,66 @@ impl GpuExecutor {
     /// # Errors
     /// [`Error::InvalidArgument`] when the inputs have other shapes, [`Error::DeviceLost`], [`Error::Gpu`].
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        let all: Vec<usize> = (0..self.readbacks.len()).collect();
         self.upload(inputs)?;
+        let encoder = self.gpu.device.create_command_encoder(&Default::default());
+        Ok(self.submit(encoder, false, &all).await?.0)
+    }
+
+    /// Runs the program, whose only input is one image, on a frame, and gives the outputs of these positions in the program's
+    /// list. Launches that only other outputs need are left out.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when the frame's pixels are not what it says or the program takes other inputs than one
+    /// image of the preprocessing's size; [`Error::AdapterLimit`] for an image that is too large for the device; as
+    /// [`GpuExecutor::run`].
+    pub async fn run_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        preprocess: &Preprocess,
+        wanted: &[usize],
+    ) -> Result<(Vec<Tensor>, RunTimes)> {
+        self.gpu.check()?;
+        let [height, width] = preprocess.size;
+        let input = match self.program.inputs.as_slice() {
+            [input] if input.shape.dims() == [1, height, width, 3] => self.plan.slot_of[input.buffer.0],
+            _ => None,
+        };
+        let Some(input) = input.and_then(|slot| self.slots.get(slot)) else {
+            return Err(Error::InvalidArgument(format!("the program does not take one image of {height} x {width} pixels")));
+        };
+        frame.check(&self.gpu)?;
+        let stage = FrameStage::fit(self.frames.take(), &self.gpu, frame, preprocess, input).await?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        stage.upload(&self.gpu, &mut encoder, frame);
+        self.frames = Some(stage);
+        self.submit(encoder, true, wanted).await
+    }
+
+    /// One pass, one submission, one readback; first the launches that make the input of a frame, if it is `framed`.
+    async fn submit(&self, mut encoder: CommandEncoder, framed: bool, wanted: &[usize]) -> Result<(Vec<Tensor>, RunTimes)> {
+        let wanted: Vec<(usize, &Readback)> = wanted.iter().filter_map(|i| Some((*i, self.readbacks.get(*i)?))).collect();
+        let needed = wanted.iter().map(|(_, r)| r.launches).max().unwrap_or_default();
         {
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor { label: Some("frame"), timestamp_writes: None });
-            for launch in &self.launches {
-                record(&mut pass, launch);
+            let first = self.frames.iter().filter(|_| framed).flat_map(|stage| &stage.launches);
+            for launch in first.chain(&self.launches[..needed]) {
+                launch.record(&mut pass);
             }
         }
-        self.copy_outputs(&mut encoder);
+        self.copy_outputs(&mut encoder, wanted.iter().map(|(_, r)| *r));
         self.gpu.queue.submit([encoder.finish()]);
-        self.read().await
+        let watch = Stopwatch::start();
+        let done = Arc::new(Mutex::new(None));
+        let tell = done.clone();
+        self.gpu.queue.on_submitted_work_done(move || {
+            *tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch.elapsed());
+        });
+        let words = self.gpu.read(&self.staging).await?;
+        let outputs = wanted.iter().map(|(i, readback)| self.output(*i, readback, &words)).collect::<Result<_>>()?;
+        let total = watch.elapsed();
+        let device = done.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(total).min(total);
+        Ok((outputs, RunTimes { device, readback: total - device }))
     }
 
     /// As [`GpuExecutor::run`], with the time of every dispatch by timestamp queries, each in a pass of its own.
@@ -197,12 +225,13 @@ impl GpuExecutor {
                 end_of_pass_write_index: Some(first + 1),
             };
             let descriptor = ComputePassDescriptor { label: None, timestamp_writes: Some(timestamp_writes) };
-            record(&mut encoder.begin_compute_pass(&descriptor), launch);
+            launch.record(&mut encoder.begin_compute_pass(&descriptor));
         }
         timestamps.resolve(&mut encoder);
-        self.copy_outputs(&mut encoder);
+        self.copy_outputs(&mut encoder, self.readbacks.iter());
         self.gpu.queue.submit([encoder.finish()]);
-        let outputs = self.read().await?;
+        let words = self.gpu.read(&self.staging).await?;
+        let outputs = self.readbacks.iter().enumerate().map(|(i, r)| self.output(i, r, &words)).collect::<Result<_>>()?;
         Ok((outputs, timestamps.read(&self.gpu, &self.program).await?))
     }
 
@@ -255,29 +284,28 @@ impl GpuExecutor {
         Ok(())
     }
 
-    fn copy_outputs(&self, encoder: &mut CommandEncoder) {
-        for readback in &self.readbacks {
+    fn copy_outputs<'a>(&self, encoder: &mut CommandEncoder, readbacks: impl Iterator<Item = &'a Readback>) {
+        for readback in readbacks {
             encoder.copy_buffer_to_buffer(&self.slots[readback.slot], 0, &self.staging, readback.offset, readback.bytes);
         }
     }
 
-    async fn read(&self) -> Result<Vec<Tensor>> {
-        let words = self.gpu.read(&self.staging).await?;
-        let outputs = self.program.outputs.iter().zip(&self.readbacks).map(|(output, readback)| {
-            let values: &[f32] = bytemuck::cast_slice(&words[readback.offset as usize / 4..][..readback.bytes as usize / 4]);
-            let channels = output.shape.last();
-            let rows = values.chunks_exact(padded_channels(channels));
-            Tensor::from_f32(output.shape.clone(), rows.flat_map(|row| &row[..channels]).copied().collect())
-        });
-        outputs.collect()
+    /// An output from the contents of the readback buffer.
+    fn output(&self, index: usize, readback: &Readback, words: &[u32]) -> Result<Tensor> {
+        let values: &[f32] = bytemuck::cast_slice(&words[readback.offset as usize / 4..][..readback.bytes as usize / 4]);
+        let shape = &self.program.outputs[index].shape;
+        let channels = shape.last();
+        let rows = values.chunks_exact(padded_channels(channels));
+        Tensor::from_f32(shape.clone(), rows.flat_map(|row| &row[..channels]).copied().collect())
     }
 }
 
-fn record(pass: &mut wgpu::ComputePass<'_>, launch: &Launch) {
-    pass.set_pipeline(&launch.pipeline.pipeline);
-    pass.set_bind_group(0, &launch.group, &[]);
-    let [x, y, z] = launch.grid;
-    pass.dispatch_workgroups(x, y, z);
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        // A browser would otherwise keep the memory until its garbage collector comes by.
+        self.slots.iter().chain([&self.staging]).chain(&self.others).for_each(Buffer::destroy);
+        self.frames.iter().for_each(FrameStage::destroy);
+    }
 }
 
 impl GpuDevice {

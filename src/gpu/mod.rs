@@ -3,12 +3,15 @@
 mod adapter;
 mod device;
 mod executor;
+mod frame;
+mod launch;
 mod profiler;
 pub mod shader;
 mod weights;
 
 pub use adapter::{AdapterSummary, adapters};
 pub use device::GpuDevice;
-pub use executor::{Allocations, GpuExecutor};
+pub use executor::{Allocations, GpuExecutor, RunTimes};
+pub use frame::{Frame, Pixels};
 pub use profiler::DispatchTiming;
 pub use weights::WeightStore;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     error::{Error, Result},
+    platform,
     program::Kernel,
 };
 
@@ -15,11 +16,11 @@ macro_rules! shaders {
 }
 
 shaders! {
-    "attention", "batch_norm", "depthwise_conv2d", "gemm_direct", "gemm_subgroup", "gemm_tiled", "global_avg_pool", "layer_norm",
-    "linear_attention", "linear_attention_kv", "linear_attention_reduce", "pointwise", "rope", "selective_scan",
-    "selective_scan_carry", "selective_scan_reduce", "top_k", "window",
-    "shared/activation", "shared/epilogue", "shared/gemm", "shared/index", "shared/linear_attention", "shared/rope", "shared/scan",
-    "shared/softplus",
+    "attention", "batch_norm", "class_activation", "depthwise_conv2d", "gemm_direct", "gemm_subgroup", "gemm_tiled", "global_avg_pool", "layer_norm",
+    "linear_attention", "linear_attention_kv", "linear_attention_reduce", "pointwise", "resize_columns", "resize_rows", "rope",
+    "selective_scan", "selective_scan_carry", "selective_scan_reduce", "top_k", "window",
+    "shared/activation", "shared/epilogue", "shared/gemm", "shared/index", "shared/linear_attention", "shared/resize",
+    "shared/rope", "shared/scan", "shared/softplus",
 }
 
 /// Names of all kernels, without the shared parts.
@@ -33,6 +34,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// [`Error::Gpu`] when a file imports something that does not exist: a defect of a shader.
 pub fn assemble(kernel: &Kernel) -> Result<String> {
     let mut text = String::new();
+    if kernel.constants.iter().any(|(name, _)| *name == "SUBGROUP") {
+        text.push_str(platform::ENABLE_SUBGROUPS);
+    }
     for (name, value) in &kernel.constants {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "const {name}: u32 = {value}u;");

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use wgpu::{Buffer, BufferUsages};
@@ -31,60 +31,102 @@ pub(super) struct Placed {
 /// The weights of a model on a device. Sessions of other batch or input sizes share it.
 #[derive(Debug, Default)]
 pub struct WeightStore {
-    placed: Mutex<HashMap<String, Placed>>,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    placed: HashMap<String, Placed>,
+    buffers: Vec<Buffer>,
+    /// Where the next weight goes in the last buffer.
+    next: u64,
 }
 
 impl WeightStore {
-    /// Uploads the weights that are not there yet.
+    /// Uploads those weights that have arrived and are not there yet, and forgets their host copies.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] when the device cannot hold them, [`Error::DeviceLost`] when it went away.
-    pub(super) async fn upload(&self, gpu: &GpuDevice, weights: &[PackedWeight]) -> Result<()> {
-        let missing: Vec<&PackedWeight> = weights.iter().filter(|w| self.get(&w.key).is_none()).collect();
-        let mut left: u64 = missing.iter().map(|w| w.bytes().next_multiple_of(ALIGN)).sum();
-        let mut page: Option<(Buffer, u64, u64)> = None;
+    pub(crate) async fn upload(&self, gpu: &GpuDevice, weights: &mut [PackedWeight]) -> Result<()> {
+        let mut left: u64 = weights.iter().filter(|w| !self.holds(&w.key)).map(|w| w.bytes().next_multiple_of(ALIGN)).sum();
         let mut pending = 0;
         let mut packed: Vec<f32> = Vec::new();
-        for weight in missing {
+        for weight in weights.iter_mut().filter(|w| w.ready() && !self.holds(&w.key)) {
             let bytes = weight.bytes();
-            let (buffer, offset) = match page.take() {
-                Some((buffer, offset, size)) if offset + bytes <= size => {
-                    page = Some((buffer.clone(), (offset + bytes).next_multiple_of(ALIGN), size));
-                    (buffer, offset)
-                }
-                _ => {
-                    let size = left.min(PAGE).max(bytes);
-                    let buffer = gpu.buffer("weights", size, BufferUsages::STORAGE | BufferUsages::COPY_DST).await?;
-                    page = Some((buffer.clone(), bytes.next_multiple_of(ALIGN), size));
-                    (buffer, 0)
-                }
-            };
+            let (buffer, offset) = self.place(gpu, bytes, left).await?;
             left -= bytes.next_multiple_of(ALIGN);
             packed.clear();
             packed.resize(weight.len(), 0.0);
             weight.pack(&mut packed);
             weight.release();
             gpu.queue.write_buffer(&buffer, offset, bytemuck::cast_slice(&packed));
+            weight.forget();
             pending += bytes;
             if pending >= FLUSH {
                 pending = 0;
-                gpu.queue.submit([]);
-                gpu.wait()?;
+                gpu.idle().await?;
             }
-            let placed = Placed { buffer, offset, bytes };
-            self.placed.lock().unwrap_or_else(PoisonError::into_inner).insert(weight.key.clone(), placed);
+            self.lock().placed.insert(weight.key.clone(), Placed { buffer, offset, bytes });
         }
-        gpu.queue.submit([]);
-        gpu.wait()
+        if pending > 0 { gpu.idle().await } else { gpu.check() }
+    }
+
+    /// Room for `bytes`, with `left` bytes to come in all.
+    async fn place(&self, gpu: &GpuDevice, bytes: u64, left: u64) -> Result<(Buffer, u64)> {
+        {
+            let mut pages = self.lock();
+            let next = pages.next;
+            let fitting = pages.buffers.last().filter(|page| next + bytes <= page.size()).cloned();
+            if let Some(page) = fitting {
+                pages.next = (next + bytes).next_multiple_of(ALIGN);
+                return Ok((page, next));
+            }
+        }
+        let size = left.min(PAGE).max(bytes);
+        let page = gpu.buffer("weights", size, BufferUsages::STORAGE | BufferUsages::COPY_DST).await?;
+        let mut pages = self.lock();
+        pages.buffers.push(page.clone());
+        pages.next = bytes.next_multiple_of(ALIGN);
+        Ok((page, 0))
+    }
+
+    /// True when the weight with this key is on the device.
+    pub fn holds(&self, key: &str) -> bool {
+        self.lock().placed.contains_key(key)
     }
 
     /// Where a weight is.
     pub(super) fn get(&self, key: &str) -> Option<Placed> {
-        self.placed.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.lock().placed.get(key).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for WeightStore {
+    fn drop(&mut self) {
+        // A browser would otherwise keep the memory until its garbage collector comes by.
+        self.lock().buffers.iter().for_each(Buffer::destroy);
     }
 }
 
 impl GpuDevice {
+    /// Waits until all that was submitted is done.
+    pub(super) async fn idle(&self) -> Result<()> {
+        self.queue.submit([]);
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // Nobody waits any more when this future was dropped.
+            let _ = sender.send(());
+        });
+        self.wait()?;
+        let done = receiver.await;
+        self.check()?;
+        done.map_err(|_| Error::DeviceLost { reason: "its queue was dropped".into() })
+    }
+
     /// Blocks until the queue is empty, where the platform can block.
     pub(super) fn wait(&self) -> Result<()> {
         let polled = self.device.poll(wgpu::PollType::wait_indefinitely());

@@ -8,9 +8,11 @@ pub mod decode;
 mod plan;
 mod preprocess;
 mod resize;
+mod tables;
 
 pub use plan::{CropMode, ResizePlan};
 pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, MAX_TARGET, Preprocess};
+pub use tables::{AxisTable, ResizeTables};
 
 use std::fmt;
 

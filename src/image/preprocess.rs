@@ -121,24 +121,24 @@ impl Preprocess {
     }
 
     /// The 8-bit colour around an image that does not fill its target: the mean.
-    fn fill(&self) -> [u8; 3] {
+    pub(super) fn fill(&self) -> [u8; 3] {
         self.mean.map(|m| (f64::from(m) * 255.0).round_ties_even().clamp(0.0, 255.0) as u8)
     }
 }
 
 /// One axis of the overlap between the resized image and the target.
 #[derive(Clone, Copy)]
-struct Window {
+pub(super) struct Window {
     /// First pixel of the resized image that is kept.
-    source: usize,
+    pub(super) source: usize,
     /// Where that pixel lies in the target.
-    target: usize,
+    pub(super) target: usize,
     /// How many are kept.
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl Window {
-    fn new(resized: usize, crop: isize, size: usize) -> Self {
+    pub(super) fn new(resized: usize, crop: isize, size: usize) -> Self {
         let source = crop.max(0).unsigned_abs();
         let target = crop.min(0).unsigned_abs();
         Self { source, target, len: (resized - source).min(size - target) }

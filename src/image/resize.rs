@@ -62,8 +62,15 @@ impl Axis {
         &self.weights[tap.offset..][..tap.count]
     }
 
+    /// All of it as one table of integers: see [`super::AxisTable::taps`].
+    pub(super) fn table(&self) -> Vec<i32> {
+        let start = self.taps.len() * 3;
+        let numbers = |tap: &Tap| [tap.first, tap.count, start + tap.offset].map(|n| n as i32);
+        self.taps.iter().flat_map(numbers).chain(self.weights.iter().copied()).collect()
+    }
+
     /// The input positions that any output needs.
-    fn source(&self) -> Range<usize> {
+    pub(super) fn source(&self) -> Range<usize> {
         let start = self.taps.first().map_or(0, |t| t.first);
         start..self.taps.last().map_or(start, |t| t.first + t.count)
     }

@@ -12,9 +12,13 @@ use crate::error::{Error, Result};
 pub struct Labels(Vec<String>);
 
 impl Labels {
-    /// The 1000 classes of ImageNet-1k (ILSVRC 2012).
+    /// The 1000 classes of ImageNet-1k (ILSVRC 2012); none without the feature `imagenet-labels`.
     pub fn imagenet1k() -> Self {
-        Self(include_str!("imagenet1k.txt").lines().map(str::to_owned).collect())
+        #[cfg(feature = "imagenet-labels")]
+        let names = include_str!("imagenet1k.txt");
+        #[cfg(not(feature = "imagenet-labels"))]
+        let names = "";
+        Self(names.lines().map(str::to_owned).collect())
     }
 
     /// The labels in `text`, the contents of the file or source `name`.

@@ -181,8 +181,8 @@ impl MambaVision {
         let delta = g.linear(&dt_proj, x_dbl, rank, half, true)?;
 
         let a_log = w.get("A_log", &[half, states])?;
-        let a = a_log.to_f32().iter().map(|v| -v.exp()).collect();
-        let a = g.constant(format!("-exp({})", w.path("A_log")), Tensor::from_f32([half, states], a)?);
+        let a = Tensor::computed([half, states], vec![a_log], |from| from[0].iter().map(|v| -v.exp()).collect())?;
+        let a = g.constant(format!("-exp({})", w.path("A_log")), a);
         let d = g.weight(w, "D", &[half])?;
         let delta_bias = g.weight(&dt_proj, "bias", &[half])?;
         let yz = g.op(w.path("scan.y"), SelectiveScan, vec![xz, delta, x_dbl, a, d, delta_bias])?;
@@ -192,10 +192,9 @@ impl MambaVision {
     /// The depthwise convolutions of both branches and their SiLU as one.
     fn conv1d(&self, g: &mut Builder, w: &Weights, xz: Value, half: usize) -> Result<Value> {
         let (shape, k) = (g.shape(xz).dims().to_vec(), self.d_conv);
-        let mut taps = w.get("conv1d_x.weight", &[half, 1, k])?.to_f32().into_owned();
-        taps.extend_from_slice(&w.get("conv1d_z.weight", &[half, 1, k])?.to_f32());
+        let halves = vec![w.get("conv1d_x.weight", &[half, 1, k])?, w.get("conv1d_z.weight", &[half, 1, k])?];
         let name = format!("{} + conv1d_z.weight", w.path("conv1d_x.weight"));
-        let taps = g.constant(name, Tensor::from_f32([2 * half, 1, 1, k], taps)?);
+        let taps = g.constant(name, Tensor::computed([2 * half, 1, 1, k], halves, |from| from.concat())?);
         let &[b, l, c] = shape.as_slice() else {
             return Err(Error::Shape {
                 op: "conv1d",

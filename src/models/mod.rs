@@ -19,7 +19,7 @@ use crate::{
     graph::{Builder, Graph, Kind, Layout, Value},
     image::Preprocess,
     labels::Labels,
-    ops::{GlobalAvgPool, TopK},
+    ops::{ClassActivation, GlobalAvgPool, TopK},
     tensor::Shape,
     weights::Weights,
 };
@@ -36,6 +36,8 @@ pub struct BuildOptions {
     pub size: [usize; 2],
     /// Adds the output `top_k`: the probabilities of the k best classes (of all, where there are fewer).
     pub top_k: Option<TopK>,
+    /// Adds the output `class_activation`: a map of each of those classes over the positions of the last stage.
+    pub class_activation: bool,
 }
 
 impl BuildOptions {
@@ -104,12 +106,20 @@ impl Architecture {
         // Both are derived or unused: counters of training steps, and rotation tables that are made for any resolution.
         weights.finish(name, |key| key.ends_with("num_batches_tracked") || key.ends_with("rope.rotations"))?;
         if let Some(top_k) = options.top_k {
-            let Some(logits) = graph.outputs().iter().find(|o| o.name == "logits").map(|o| o.value) else {
+            let output = |name: &str| graph.outputs().iter().find(|o| o.name == name).map(|o| o.value);
+            let (Some(logits), Some(pooled)) = (output("logits"), output("pooled")) else {
                 return Err(Error::InvalidArgument(format!("{name} has no classification head")));
             };
             let top_k = TopK { k: top_k.k.clamp(1, self.num_classes()), ..top_k };
             let best = graph.op("top_k", top_k, vec![logits])?;
             graph.output("top_k", best, Layout::Plain);
+            if options.class_activation {
+                // The head as it stands in the graph: its weight, its bias, and what was pooled for it.
+                let inputs = graph.node(pooled).inputs().iter().take(1).chain(graph.node(logits).inputs().iter().skip(1));
+                let inputs = inputs.copied().chain([best]).collect();
+                let map = graph.op("class_activation", ClassActivation, inputs)?;
+                graph.output("class_activation", map, Layout::Plain);
+            }
         }
         Ok(graph)
     }
@@ -229,7 +239,7 @@ impl Model {
 
     /// Options for a batch at the model's own input size.
     pub fn options(&self, batch: usize) -> BuildOptions {
-        BuildOptions { batch, size: self.preprocess.size, top_k: None }
+        BuildOptions { batch, size: self.preprocess.size, top_k: None, class_activation: false }
     }
 
     /// The graph as the model is written, before any pass.

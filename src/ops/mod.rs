@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod batch_norm;
+mod class_activation;
 mod conv2d;
 mod depthwise_conv2d;
 mod epilogue;
@@ -25,6 +26,7 @@ mod window;
 pub use activation::{Act, Activation};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm;
+pub use class_activation::ClassActivation;
 pub use conv2d::{Conv2d, WeightLayout, oihw_to_hwio};
 pub use depthwise_conv2d::DepthwiseConv2d;
 pub use epilogue::Epilogue;
@@ -105,6 +107,8 @@ ops! {
     Attention,
     /// Inference batch normalisation.
     BatchNorm,
+    /// Class activation maps of the best classes.
+    ClassActivation,
     /// Dense 2-D convolution.
     Conv2d,
     /// Depthwise 2-D convolution.

@@ -99,7 +99,7 @@ mod tests {
     fn no_slot_is_shared_by_buffers_that_live_together() -> Result<()> {
         for (name, class) in [("mamba_vision_t", AdapterClass::Hardware), ("mila_t", AdapterClass::Software)] {
             let arch: Architecture = preset(name)?.architecture;
-            let options = BuildOptions { batch: 2, size: [224, 192], top_k: Some(TopK::plain(5)) };
+            let options = BuildOptions { batch: 2, size: [224, 192], top_k: Some(TopK::plain(5)), class_activation: true };
             let graph = passes::optimise(&arch.build(name, &Weights::zeros(name), &options)?.select(&["top_k", "stage2"])?)?;
             let program = lower(&graph, &Caps::webgpu_default(class))?;
             let plan = plan(&program);

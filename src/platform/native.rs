@@ -9,6 +9,9 @@ use crate::{
     tensor::{ByteOwner, Bytes},
 };
 
+/// The directive that a shader with subgroup operations starts with: naga takes the operations and rejects the directive.
+pub(crate) const ENABLE_SUBGROUPS: &str = "";
+
 /// The bytes of a file, mapped into memory and read as they are needed.
 ///
 /// # Errors

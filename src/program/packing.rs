@@ -81,6 +81,11 @@ impl PackedWeight {
         self.len() as u64 * 4
     }
 
+    /// False while a host tensor is still on its way.
+    pub fn ready(&self) -> bool {
+        self.pieces.iter().flatten().all(Tensor::ready)
+    }
+
     /// Forgets the host tensors, after the upload.
     pub fn forget(&mut self) {
         self.pieces.clear();

@@ -18,6 +18,7 @@ use crate::{
 
 mod convert;
 mod element;
+mod incoming;
 mod open;
 mod pickle;
 mod prefix;
@@ -28,6 +29,7 @@ mod state;
 mod synthetic;
 
 pub use convert::write_safetensors;
+pub use incoming::Incoming;
 pub use synthetic::{fill_uniform, fnv1a64};
 
 use element::Entry;

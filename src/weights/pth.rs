@@ -1,9 +1,6 @@
 //! The two containers of `torch.save`: the zip archive, and the stream of pickles from before version 1.6.
 
-use std::{
-    collections::HashMap,
-    io::{Cursor, Read},
-};
+use std::{collections::HashMap, io::Cursor};
 
 use zip::{
     CompressionMethod, ZipArchive,
@@ -90,18 +87,37 @@ impl<'a> Archive<'a> {
                 let end = start.checked_add(length).ok_or_else(wrong_size)?;
                 self.bytes.slice(start..end).ok_or_else(wrong_size).map(Some)
             }
-            CompressionMethod::Deflated => {
-                drop(entry);
-                budget.spend(length)?;
-                let mut out = Vec::with_capacity(length);
-                let reader = self.zip.by_index(index).map_err(damaged)?;
-                reader.take(size.saturating_add(1)).read_to_end(&mut out).map_err(damaged)?;
-                if out.len() == length { Ok(Some(Bytes::new(out))) } else { Err(wrong_size()) }
-            }
             CompressionMethod::Stored => Err(wrong_size()),
-            other => Err(format!("the zip archive is compressed by {other}; torch.save does not compress")),
+            method => {
+                drop(entry);
+                self.inflate(index, length, method, budget).map(Some)
+            }
         }
     }
+
+    /// The contents of a compressed entry, `length` bytes as it says itself.
+    #[cfg(feature = "deflate")]
+    fn inflate(&mut self, index: usize, length: usize, method: CompressionMethod, budget: &mut Budget) -> Result<Bytes, String> {
+        use std::io::Read;
+        if method != CompressionMethod::Deflated {
+            return Err(compressed(method));
+        }
+        budget.spend(length)?;
+        let mut out = Vec::with_capacity(length);
+        let reader = self.zip.by_index(index).map_err(damaged)?;
+        reader.take((length as u64).saturating_add(1)).read_to_end(&mut out).map_err(damaged)?;
+        if out.len() == length { Ok(Bytes::new(out)) } else { Err("the sizes of a zip entry are wrong".into()) }
+    }
+
+    /// Builds without the feature `deflate` read what torch.save writes.
+    #[cfg(not(feature = "deflate"))]
+    fn inflate(&mut self, _: usize, _: usize, method: CompressionMethod, _: &mut Budget) -> Result<Bytes, String> {
+        Err(compressed(method))
+    }
+}
+
+fn compressed(method: CompressionMethod) -> String {
+    format!("the zip archive is compressed by {method}; torch.save does not compress")
 }
 
 fn damaged(error: impl std::fmt::Display) -> String {

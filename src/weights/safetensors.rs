@@ -1,8 +1,11 @@
 //! Safetensors: a JSON header, then the bytes of the tensors, which are used where they lie.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, ops::Range};
 
-use ::safetensors::{Dtype, SafeTensorError, SafeTensors};
+use ::safetensors::{
+    Dtype, SafeTensorError,
+    tensor::{Metadata, TensorInfo},
+};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::{
@@ -12,43 +15,79 @@ use super::{
 use crate::tensor::{Bytes, Shape};
 
 /// Bytes of the length that stands before the header.
-const PREFIX: usize = 8;
+pub(super) const PREFIX: usize = 8;
+
+/// A tensor of a file: its key, element type, shape, and where its bytes lie after the header.
+pub(super) struct Place {
+    pub(super) key: String,
+    pub(super) element: Result<Element, String>,
+    pub(super) shape: Shape,
+    pub(super) bytes: Range<usize>,
+}
 
 /// The entries of a file, in the order of their bytes.
 pub(super) fn load(bytes: &Bytes) -> Result<Vec<(String, Entry)>, String> {
-    let file = bytes.as_slice();
-    let (header, data_len) = split(file)?;
-    let checked: Header = serde_json::from_slice(header).map_err(|error| format!("its header is damaged: {error}"))?;
-    if let Some((key, end)) = checked.0.iter().find(|(_, end)| *end > data_len as u64) {
-        return Err(format!("the file is truncated: {} ends at byte {end} of {data_len} bytes of data", quote(key)));
-    }
-    let (header_len, metadata) = SafeTensors::read_metadata(file).map_err(describe)?;
-    let mut entries = Vec::new();
-    for key in metadata.offset_keys() {
-        let Some(info) = metadata.info(&key) else { continue };
-        let start = PREFIX + header_len;
-        let (begin, end) = info.data_offsets;
+    let (header, data) = split(bytes.as_slice())?;
+    let places = places(header, Some(data.len()))?;
+    let start = bytes.len() - data.len();
+    let entry = |place: Place| {
+        let Place { key, element, shape, bytes: Range { start: begin, end } } = place;
         let part = bytes.slice(start + begin..start + end).ok_or_else(|| format!("{} is not in the file", quote(&key)))?;
-        let shape = Shape::from(info.shape.as_slice());
-        let entry = match element(info.dtype) {
-            Some(element) => element.entry(shape, part).map_err(|error| format!("{}: {error}", quote(&key)))?,
-            None => Entry::Unreadable { element: format!("{:?}", info.dtype), shape },
+        let entry = match element {
+            Ok(element) => element.entry(shape, part).map_err(|error| format!("{}: {error}", quote(&key)))?,
+            Err(element) => Entry::Unreadable { element, shape },
         };
-        entries.push((key, entry));
-    }
-    Ok(entries)
+        Ok((key, entry))
+    };
+    places.into_iter().map(entry).collect()
 }
 
-/// The header, and how many bytes come after it.
-fn split(file: &[u8]) -> Result<(&[u8], usize), String> {
-    let Some((length, rest)) = file.split_first_chunk::<PREFIX>() else {
+/// What a header describes, in the order of the bytes, held against the length of the data where that is known.
+pub(super) fn places(header: &[u8], data_len: Option<usize>) -> Result<Vec<Place>, String> {
+    let checked: Header = serde_json::from_slice(header).map_err(|error| format!("its header is damaged: {error}"))?;
+    let limit = data_len.unwrap_or(usize::MAX) as u64;
+    if let Some((key, end)) = checked.0.iter().find(|(_, end)| *end > limit) {
+        return Err(format!("the file is truncated: {} ends at byte {end} of {limit} bytes of data", quote(key)));
+    }
+    let parsed: Metadata = serde_json::from_slice(header).map_err(|error| format!("its header is damaged: {error}"))?;
+    let list: Vec<(String, TensorInfo)> =
+        parsed.offset_keys().into_iter().filter_map(|key| parsed.info(&key).cloned().map(|info| (key, info))).collect();
+    // This is what holds shapes, types and offsets against each other.
+    let metadata = Metadata::new(None, list.clone()).map_err(describe)?;
+    if data_len.is_some_and(|len| len != metadata.data_len()) {
+        return Err(describe(SafeTensorError::MetadataIncompleteBuffer));
+    }
+    let place = |(key, info): (String, TensorInfo)| Place {
+        key,
+        element: element(info.dtype).ok_or_else(|| format!("{:?}", info.dtype)),
+        shape: Shape::from(info.shape),
+        bytes: info.data_offsets.0..info.data_offsets.1,
+    };
+    Ok(list.into_iter().map(place).collect())
+}
+
+/// The longest header that the format allows.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// How many bytes the header takes, from the prefix of a file.
+pub(super) fn header_len(prefix: [u8; PREFIX]) -> Result<usize, String> {
+    match usize::try_from(u64::from_le_bytes(prefix)) {
+        Ok(length) if length as u64 <= MAX_HEADER => Ok(length),
+        _ => Err(describe(SafeTensorError::HeaderTooLarge)),
+    }
+}
+
+/// The header, and what comes after it.
+fn split(file: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    let Some((prefix, rest)) = file.split_first_chunk::<PREFIX>() else {
         return Err(format!("the file has only {} bytes", file.len()));
     };
-    let length = u64::from_le_bytes(*length);
-    match usize::try_from(length).ok().and_then(|n| rest.split_at_checked(n)) {
-        Some((header, data)) => Ok((header, data.len())),
-        None => Err(format!("the file is truncated: its header should have {length} bytes, but {} are left", rest.len())),
-    }
+    let length = u64::from_le_bytes(*prefix);
+    let halves = usize::try_from(length).ok().and_then(|n| rest.split_at_checked(n));
+    let halves = halves
+        .ok_or_else(|| format!("the file is truncated: its header should have {length} bytes, but {} are left", rest.len()))?;
+    header_len(*prefix)?;
+    Ok(halves)
 }
 
 fn describe(error: SafeTensorError) -> String {

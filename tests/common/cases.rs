@@ -342,4 +342,11 @@ fn heads(all: &mut Vec<Case>) {
         let op = TopK { k, temperature: 0.5 + k as f32 / 4.0 };
         all.push(case(format!("top_k {rows} x {classes}, {k}"), op, operands, Tolerance::Close));
     }
+    for [b, l, c, classes, k] in [[1, 1, 1, 1, 1], [2, 3, 63, 65, 3], [1, 49, 20, 10, 10], [2, 197, 65, 1757, 5]] {
+        // Probabilities and class numbers; what is behind the point of a number is cut off, here and there.
+        let best = Operand { shape: vec![b, k, 2], range: [0.0, classes as f64 - 0.01], constant: false };
+        let operands = vec![input([b, l, c]), constant([classes, c]), constant([classes]), best];
+        let name = format!("class_activation {b} x {l} x {c}, {k} of {classes}");
+        all.push(case(name, ClassActivation, operands, Tolerance::Accumulated));
+    }
 }

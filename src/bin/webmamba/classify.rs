@@ -1,24 +1,14 @@
 //! `webmamba classify`: images to labels.
 
-use std::{
-    num::NonZeroUsize,
-    path::PathBuf,
-    process::ExitCode,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 use webmamba::{
-    Error, Result,
     classify::{Classifier, Prediction},
     gpu::AdapterSummary,
-    image::Preprocess,
     models::ModelOptions,
     session::Device,
     tensor::Tensor,
@@ -26,7 +16,8 @@ use webmamba::{
 
 use crate::{
     args::{DeviceArgs, adapter_name, default_model, note_assumptions, open_model, parse_size, read_labels, warn_non_finite},
-    inputs::{self, Source},
+    inputs,
+    prepare::{Prepared, prepare_all},
     terminal::{Failure, Outcome, ms, note, plain, print, print_json, progress, rounded},
 };
 
@@ -71,14 +62,6 @@ pub(crate) struct Classify {
     json: bool,
 }
 
-/// An image on its way to the model.
-struct Prepared {
-    name: String,
-    input: Result<Tensor>,
-    decode: Duration,
-    preprocess: Duration,
-}
-
 impl Classify {
     pub(crate) async fn run(self) -> Outcome {
         let labels = self.labels.as_deref().map(read_labels).transpose()?;
@@ -120,32 +103,7 @@ impl Classify {
     }
 }
 
-/// Decodes and preprocesses on all cores, one batch ahead of the model. Pixels live only until they are preprocessed.
-fn prepare_all(sources: Vec<Source>, batch: usize, preprocess: &Preprocess, send: mpsc::SyncSender<Vec<Prepared>>) {
-    let mut sources = sources.into_iter();
-    loop {
-        let next: Vec<Source> = sources.by_ref().take(batch).collect();
-        if next.is_empty() || send.send(next.into_par_iter().map(|source| prepare(source, preprocess)).collect()).is_err() {
-            return;
-        }
-    }
-}
-
-fn prepare(source: Source, preprocess: &Preprocess) -> Prepared {
-    let name = source.name();
-    let start = Instant::now();
-    let image = source.decode();
-    let decode = start.elapsed();
-    let start = Instant::now();
-    let input = image.and_then(|image| preprocess.apply(&image).map_err(|error| Error::image(&name, error)));
-    Prepared { name, input, decode, preprocess: start.elapsed() }
-}
-
-async fn classify_batch(
-    classifier: &mut Classifier,
-    batch: Vec<Prepared>,
-    printer: &mut Printer<'_>,
-) -> std::result::Result<(), Failure> {
+async fn classify_batch(classifier: &mut Classifier, batch: Vec<Prepared>, printer: &mut Printer<'_>) -> Result<(), Failure> {
     let inputs: Vec<Tensor> = batch.iter().filter_map(|prepared| prepared.input.as_ref().ok().cloned()).collect();
     let (predictions, time) = if inputs.is_empty() { Default::default() } else { classifier.classify_inputs(&inputs).await? };
     let model = time / inputs.len().max(1) as u32;
@@ -201,7 +159,7 @@ impl Printer<'_> {
         prepared: &Prepared,
         predictions: &[Prediction],
         model: Duration,
-    ) -> std::result::Result<(), Failure> {
+    ) -> Result<(), Failure> {
         let Prepared { name, decode, preprocess, .. } = prepared;
         self.bar.inc(1);
         if self.json {
@@ -229,7 +187,7 @@ impl Printer<'_> {
         self.bar.suspend(|| print(&text))
     }
 
-    fn failure(&mut self, name: &str, error: &str) -> std::result::Result<(), Failure> {
+    fn failure(&mut self, name: &str, error: &str) -> Result<(), Failure> {
         self.failed += 1;
         self.bar.inc(1);
         self.bar.suspend(|| {

@@ -74,7 +74,8 @@ pub(crate) fn expand(arguments: &[PathBuf]) -> Vec<Source> {
     sources
 }
 
-fn expand_path(path: &Path, sources: &mut Vec<Source>) {
+/// The image itself, or those in the folder and below, or one that says why there are none.
+pub(crate) fn expand_path(path: &Path, sources: &mut Vec<Source>) {
     if !path.is_dir() {
         sources.push(Source::File(path.to_owned()));
         return;
@@ -108,7 +109,8 @@ fn walk(folder: &Path, sources: &mut Vec<Source>) {
     }
 }
 
-fn is_image(path: &Path) -> bool {
+/// By its ending.
+pub(crate) fn is_image(path: &Path) -> bool {
     let extension = path.extension().map(OsStr::to_string_lossy);
     extension.is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }

@@ -8,8 +8,10 @@ mod bench;
 mod classify;
 mod convert;
 mod devices;
+mod eval;
 mod info;
 mod inputs;
+mod prepare;
 mod profile;
 mod run;
 mod terminal;
@@ -24,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   webmamba classify cat.jpg
   webmamba classify cat.jpg --model MambaVision-T-1K/
   webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --json > labels.jsonl
+  webmamba eval --data imagenet/val --model MambaVision-T-1K/
   webmamba info MambaVision-T-1K/
   webmamba bench --synthetic --arch mamba_vision_t
   webmamba convert checkpoint.pth.tar model.safetensors --dtype f16
@@ -42,6 +45,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Classify(classify::Classify),
+    Eval(eval::Eval),
     Run(run::Run),
     Info(info::Info),
     Devices(devices::Devices),
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
     quiet_driver();
     let outcome = match Cli::parse().command {
         Command::Classify(command) => pollster::block_on(command.run()),
+        Command::Eval(command) => pollster::block_on(command.run()),
         Command::Run(command) => pollster::block_on(command.run()),
         Command::Info(command) => command.run(),
         Command::Devices(command) => pollster::block_on(command.run()),

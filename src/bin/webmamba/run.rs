@@ -101,6 +101,6 @@ fn read_input(path: &Path) -> Result<(Tensor, BuildOptions)> {
         let (image, channel, at) = (i / (3 * plane), i / plane % 3, i % plane);
         values[(image * plane + at) * 3 + channel] = f32::from_le_bytes(*value);
     }
-    let options = BuildOptions { batch, size: [h, w], top_k: None };
+    let options = BuildOptions { batch, size: [h, w], top_k: None, class_activation: false };
     Ok((Tensor::from_f32(options.input_shape(), values)?, options))
 }

@@ -1,0 +1,265 @@
+/** Files from the network: streamed, resumed after interruptions, kept in the browser's Cache API. */
+import { DownloadError } from './errors.js';
+import { readFile } from './wasm.js';
+
+export interface FetchOptions {
+  cache: boolean;
+  signal?: AbortSignal;
+}
+
+export interface Download {
+  /** Name for messages. */
+  file: string;
+  /** Bytes, or undefined where nobody says. */
+  total: number | undefined;
+  /** The bytes in order. A second call starts over. */
+  stream(): AsyncIterable<Uint8Array>;
+}
+
+/** The name of the cache; the number grows when what is kept in it changes its form. */
+const CACHE = 'webmamba-1';
+/** Network failures in a row that are put up with. */
+const RETRIES = 3;
+
+/** A small text file. */
+export async function fetchText(url: URL, options: FetchOptions): Promise<string> {
+  const download = await openDownload(url, options);
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of download.stream()) text += decoder.decode(chunk, { stream: true });
+  return text + decoder.decode();
+}
+
+/** Finds out whether a file is there and how long it is; the bytes come from the cache as far as that has them. */
+export async function openDownload(url: URL, options: FetchOptions): Promise<Download> {
+  const file = decodeURIComponent(url.pathname.split('/').at(-1) || url.hostname);
+  if (url.protocol === 'file:') {
+    const bytes = await readFile(url).catch((error: unknown) => {
+      throw new DownloadError(`${file} cannot be read (${(error as Error).message}).`, { cause: error });
+    });
+    return { file, total: bytes.byteLength, stream: () => once(bytes) };
+  }
+  if (url.protocol === 'data:' || url.protocol === 'blob:') return new NetworkFile(url, file, undefined, options.signal).open();
+  const store = options.cache ? await Store.open(url) : undefined;
+  return new NetworkFile(url, file, store, options.signal).open();
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** What tells one version of a file from another. */
+interface Version {
+  total: number | undefined;
+  tag: string | undefined;
+}
+
+function versionOf(headers: Headers): Version {
+  // The length counts compressed bytes where the server compressed the answer.
+  const length = headers.get('content-encoding') ? null : headers.get('content-length');
+  const tag = headers.get('etag') ?? headers.get('last-modified') ?? undefined;
+  return { total: length === null ? undefined : Number(length), tag };
+}
+
+class NetworkFile {
+  #version: Version = { total: undefined, tag: undefined };
+  /** The answer to the first request, as long as nobody has read it. */
+  #answer: Response | undefined;
+
+  constructor(
+    readonly url: URL,
+    readonly file: string,
+    readonly store: Store | undefined,
+    readonly signal: AbortSignal | undefined,
+  ) {}
+
+  async open(): Promise<Download> {
+    const kept = await this.store?.version();
+    if (kept) await this.#revalidate(kept);
+    else {
+      this.#answer = await this.#request(0);
+      this.#version = versionOf(this.#answer.headers);
+    }
+    return { file: this.file, total: this.#version.total, stream: () => this.#stream() };
+  }
+
+  /** Keeps what the cache has, unless the server has another version. Without a network the cache is all there is. */
+  async #revalidate(kept: Version): Promise<void> {
+    let now: Version | undefined;
+    try {
+      const head = await fetch(this.url, { method: 'HEAD', signal: this.signal ?? null });
+      if (head.ok) now = versionOf(head.headers);
+    } catch {
+      this.signal?.throwIfAborted();
+    }
+    const differs = (key: keyof Version) => now?.[key] !== undefined && kept[key] !== undefined && now[key] !== kept[key];
+    if (differs('total') || differs('tag')) {
+      await this.store?.clear();
+      this.#answer = await this.#request(0);
+      this.#version = versionOf(this.#answer.headers);
+    } else this.#version = kept;
+  }
+
+  async *#stream(): AsyncGenerator<Uint8Array> {
+    let at = 0;
+    let failures = 0;
+    const { total } = this.#version;
+    // A piece of the cache, or of the network, then the next, until nothing is missing.
+    for (;;) {
+      this.signal?.throwIfAborted();
+      const piece = this.#answer ? undefined : await this.store?.piece(at);
+      const before = at;
+      if (piece) {
+        for await (const chunk of read(piece)) {
+          this.signal?.throwIfAborted();
+          at += chunk.byteLength;
+          yield chunk;
+        }
+        // A piece that holds nothing would be found again for ever.
+        if (at === before) await this.store?.clear();
+      } else {
+        const answer = this.#answer ?? (await this.#request(at));
+        this.#answer = undefined;
+        const writer = await this.store?.writer(at, this.#version);
+        try {
+          for await (const chunk of read(answer)) {
+            this.signal?.throwIfAborted();
+            await writer?.write(chunk);
+            at += chunk.byteLength;
+            yield chunk;
+          }
+          if (total === undefined) {
+            await writer?.close();
+            return;
+          }
+        } catch (error) {
+          this.signal?.throwIfAborted();
+          failures = at > before ? 1 : failures + 1;
+          if (failures > RETRIES) throw this.#failed(`the connection broke ${failures} times`, error);
+          await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** failures));
+        } finally {
+          // Also what came before an interruption is kept, and the next attempt goes on from there.
+          await writer?.close();
+        }
+      }
+      if (total !== undefined && at >= total) return;
+      if (piece && total === undefined) return;
+      if (!piece && at === before && failures === 0) throw this.#failed(`it ended after ${at} of ${total} bytes`);
+    }
+  }
+
+  async #request(from: number): Promise<Response> {
+    const headers: Record<string, string> = {};
+    if (from > 0) {
+      headers.range = `bytes=${from}-`;
+      if (this.#version.tag?.startsWith('"')) headers['if-range'] = this.#version.tag;
+    }
+    let answer: Response;
+    try {
+      answer = await fetch(this.url, { headers, signal: this.signal ?? null });
+    } catch (error) {
+      this.signal?.throwIfAborted();
+      throw this.#failed('no answer: see whether the address is right, the network is there, and the server allows CORS', error);
+    }
+    if (!answer.ok) throw this.#failed(`HTTP ${answer.status} ${answer.statusText}`.trim());
+    if (from > 0 && answer.status !== 206) {
+      await answer.body?.cancel();
+      await this.store?.clear();
+      throw this.#failed('the file changed on the server, or the server cannot resume; load it again');
+    }
+    return answer;
+  }
+
+  #failed(reason: string, cause?: unknown): DownloadError {
+    return new DownloadError(`${this.file} cannot be downloaded from ${this.url.origin}: ${reason}.`, { cause });
+  }
+}
+
+async function* read(response: Response): AsyncGenerator<Uint8Array> {
+  const reader = response.body?.getReader();
+  if (!reader) return;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+interface Writer {
+  write(chunk: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** One file in the cache: pieces, each under the offset at which it starts, as interrupted downloads left them. */
+class Store {
+  private constructor(
+    readonly cache: Cache,
+    readonly url: URL,
+  ) {}
+
+  /** Undefined where there is no cache: private windows, insecure pages, outside browsers. */
+  static async open(url: URL): Promise<Store | undefined> {
+    if (typeof caches === 'undefined') return undefined;
+    try {
+      return new Store(await caches.open(CACHE), url);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #key(offset: number): string {
+    const key = new URL(this.url);
+    key.searchParams.set('webmamba-offset', String(offset));
+    return key.href;
+  }
+
+  async version(): Promise<Version | undefined> {
+    const first = await this.piece(0);
+    await first?.body?.cancel();
+    if (!first) return undefined;
+    const [total, tag] = [first.headers.get('x-total'), first.headers.get('x-tag')];
+    return { total: total === null ? undefined : Number(total), tag: tag ?? undefined };
+  }
+
+  async piece(offset: number): Promise<Response | undefined> {
+    return this.cache.match(this.#key(offset));
+  }
+
+  async clear(): Promise<void> {
+    for (const request of await this.cache.keys(this.url.href, { ignoreSearch: true })) await this.cache.delete(request);
+  }
+
+  /** Writes beside the reading. A cache that is full or forbidden costs nothing but the next download. */
+  async writer(offset: number, { total, tag }: Version): Promise<Writer> {
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    const headers = new Headers();
+    if (total !== undefined) headers.set('x-total', String(total));
+    if (tag !== undefined) headers.set('x-tag', tag);
+    let broken = false;
+    const stored = this.cache.put(this.#key(offset), new Response(readable, { headers })).catch(() => {
+      broken = true;
+    });
+    const writer = writable.getWriter();
+    let closed = false;
+    return {
+      async write(chunk) {
+        if (broken) return;
+        await Promise.race([writer.ready, stored]);
+        // The chunk itself goes on to the model.
+        writer.write(chunk.slice()).catch(() => {
+          broken = true;
+        });
+      },
+      async close() {
+        if (closed) return;
+        closed = true;
+        await writer.close().catch(() => undefined);
+        await stored;
+      },
+    };
+  }
+}

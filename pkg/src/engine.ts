@@ -1,0 +1,222 @@
+/** A model on a device in this very thread. */
+import { openDevice, type OpenDevice } from './device.js';
+import { DeviceLostError, DisposedError, OutOfMemoryError, typed } from './errors.js';
+import { limited, PixelReader, TextureStage, type Picture } from './frames.js';
+import { resolveModel } from './source.js';
+import type { Features, HostTensor, LoadOptions, ModelInfo, ModelSource, ProfileEntry } from './types.js';
+import { module } from './wasm.js';
+import type { Loader, WebClassifier } from './webmamba.js';
+
+/** What the model says of one picture. */
+export interface RawResult {
+  indices: Uint32Array;
+  values: Float32Array;
+  scores?: Float32Array;
+  map?: { index: number; width: number; height: number; values: Float32Array; region: [number, number, number, number] };
+  /** Milliseconds. */
+  capture: number;
+  preprocess: number;
+  model: number;
+  readback: number;
+}
+
+export interface RunOptions {
+  scores: boolean;
+  map: boolean;
+}
+
+/** What {@link ImageClassifier} stands on: here, or in a worker. */
+export interface Engine {
+  readonly info: ModelInfo;
+  readonly lost: Promise<Error>;
+  run(picture: Picture, options: RunOptions): Promise<RawResult>;
+  features(picture: Picture): Promise<Features>;
+  profile(): Promise<ProfileEntry[]>;
+  /** Objects made on the device so far, for tests of leaks: buffers, bind groups, pipelines. */
+  allocations(): Promise<number[]>;
+  dispose(): Promise<void>;
+}
+
+/** Bytes that are collected before they are sent to the device. */
+const UPLOAD = 4 << 20;
+
+export class LocalEngine implements Engine {
+  readonly info: ModelInfo;
+  readonly lost: Promise<Error>;
+  readonly #device: OpenDevice;
+  readonly #model: WebClassifier;
+  readonly #reader = new PixelReader();
+  readonly #stage: TextureStage | undefined;
+  /** Calls of the module must not overlap. */
+  #last: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  private constructor(device: OpenDevice, model: WebClassifier, info: ModelInfo) {
+    this.#device = device;
+    this.#model = model;
+    this.#stage = device.gpu && new TextureStage(device.gpu);
+    this.info = info;
+    this.lost = new Promise((resolve) => {
+      void device.gpu?.lost.then(({ message }) => {
+        if (!this.#disposed) resolve(lostError(message));
+      });
+    });
+  }
+
+  static async load(source: ModelSource, options: LoadOptions): Promise<LocalEngine> {
+    const { signal, onProgress: report = () => undefined } = options;
+    signal?.throwIfAborted();
+    const { glue, memory } = await module();
+    const device = await openDevice(glue, options);
+    let loader: Loader | undefined;
+    try {
+      const { name, config, arch, weights } = await resolveModel(source, options);
+      const size = typeof options.size === 'number' ? [options.size, options.size] : options.size;
+      loader = new glue.Loader(
+        device.handle,
+        name,
+        weights.total,
+        config,
+        arch,
+        options.labels && JSON.stringify(options.labels),
+        size && Uint32Array.from(size),
+      );
+      const upload = async (loader: Loader) => {
+        await loader.upload();
+        const [loaded = 0, total = 0] = loader.uploaded();
+        if (total) report({ phase: 'upload', loaded, total });
+      };
+      let [loaded, pending] = [0, 0];
+      const total = weights.total ?? 0;
+      report({ phase: 'download', loaded, total, file: weights.file });
+      for await (const chunk of weights.stream()) {
+        loader.push(chunk);
+        loaded += chunk.byteLength;
+        pending += chunk.byteLength;
+        report({ phase: 'download', loaded, total: Math.max(total, loaded), file: weights.file });
+        if (pending >= UPLOAD) {
+          await upload(loader);
+          pending = 0;
+        }
+        signal?.throwIfAborted();
+      }
+      await upload(loader);
+      signal?.throwIfAborted();
+      // `finish` takes the loader, also when it fails.
+      const finishing = loader;
+      loader = undefined;
+      const model = await finishing.finish((loaded: number, total: number) => report({ phase: 'compile', loaded, total }));
+      const engine = new LocalEngine(device, model, await describe(model, device, memory));
+      signal?.throwIfAborted();
+      await engine.#warmUp(report);
+      signal?.throwIfAborted();
+      report({ phase: 'ready', loaded: 1, total: 1 });
+      return engine;
+    } catch (error) {
+      loader?.free();
+      if (device.owned) device.gpu?.destroy();
+      throw signal?.aborted ? signal.reason : typed(error);
+    }
+  }
+
+  /** The first run compiles what drivers compile late, so that no user waits for it. */
+  async #warmUp(report: NonNullable<LoadOptions['onProgress']>): Promise<void> {
+    report({ phase: 'warmup', loaded: 0, total: 1 });
+    const [height, width] = this.info.size;
+    const pixels = new Uint8Array(width * height * 4).fill(128);
+    await this.run({ width, height, pixels, close: () => undefined }, { scores: false, map: false });
+    report({ phase: 'warmup', loaded: 1, total: 1 });
+  }
+
+  run(picture: Picture, { scores, map }: RunOptions): Promise<RawResult> {
+    return this.#exclusively(async () => {
+      const start = performance.now();
+      const small = await this.#fitting(picture);
+      const { width, height } = small;
+      try {
+        const image = await this.#image(small);
+        const capture = performance.now() - start;
+        const result = (await this.#model.classify(image, width, height, scores, map)) as RawResult;
+        // Regions are in pixels of the image as it came.
+        const scale = picture.width / width;
+        if (result.map) result.map.region = result.map.region.map((n) => n * scale) as [number, number, number, number];
+        return { ...result, capture };
+      } finally {
+        if (small !== picture) small.close();
+      }
+    });
+  }
+
+  features(picture: Picture): Promise<Features> {
+    return this.#exclusively(async () => {
+      const small = await this.#fitting(picture);
+      const image = await this.#image(small);
+      const list = (await this.#model.features(image, small.width, small.height)) as [string, Uint32Array, Float32Array][];
+      if (small !== picture) small.close();
+      const tensors = new Map(list.map(([name, shape, data]) => [name, { shape: [...shape], data }]));
+      const get = (name: string): HostTensor => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
+      return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
+    });
+  }
+
+  /** A texture or RGBA bytes, as the device takes it. */
+  async #image(picture: Picture): Promise<GPUTexture | Uint8Array> {
+    return this.#stage && picture.drawable ? this.#stage.copy(picture) : this.#reader.read(picture);
+  }
+
+  /** What the device can hold: larger images are reduced first. */
+  #fitting(picture: Picture): Promise<Picture> {
+    const limits = this.#device.gpu?.limits;
+    if (!limits) return Promise.resolve(picture);
+    return limited(picture, limits.maxTextureDimension2D, (limits.maxStorageBufferBindingSize / 4) * 0.95);
+  }
+
+  profile(): Promise<ProfileEntry[]> {
+    return this.#exclusively(async () => JSON.parse(await this.#model.profile()) as ProfileEntry[]);
+  }
+
+  allocations(): Promise<number[]> {
+    return this.#exclusively(async () => [...this.#model.allocations()]);
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#last.catch(() => undefined);
+    this.#stage?.destroy();
+    this.#model.free();
+    this.#device.handle.free();
+    if (this.#device.owned) this.#device.gpu?.destroy();
+  }
+
+  #exclusively<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#disposed) return Promise.reject(new DisposedError('The classifier was disposed; load the model again.'));
+    const result = this.#last
+      .catch(() => undefined)
+      .then(run)
+      .catch((error: unknown) => {
+        throw typed(error);
+      });
+    this.#last = result;
+    return result;
+  }
+}
+
+function lostError(message: string): Error {
+  if (/memory/i.test(message)) return new OutOfMemoryError(`The GPU ran out of memory (${message}).`);
+  return new DeviceLostError(`The GPU device was lost (${message || 'no reason is given'}); load the model again.`);
+}
+
+async function describe(model: WebClassifier, device: OpenDevice, memory: WebAssembly.Memory): Promise<ModelInfo> {
+  const { weights, activations, ...rest } = JSON.parse(model.info()) as ModelInfo & { weights: number; activations: number };
+  let { labels } = rest;
+  if (!labels.length && rest.classes === 1000) labels = (await import('./labels/imagenet1k.js')).labels;
+  return {
+    ...rest,
+    labels: labels.length ? labels : Array.from({ length: rest.classes }, (_, i) => String(i)),
+    device: device.info,
+    get memory() {
+      return { weights, activations, wasm: memory.buffer.byteLength };
+    },
+  };
+}

@@ -1,0 +1,190 @@
+/** What goes in and what comes out: the types of the whole package. */
+
+/** Names of the models inside the package; the first is the default. */
+export type BuiltinModel = 'mamba_vision_nano' | 'mila_nano';
+
+/** A file's contents, or where they are. */
+export type FileSource = string | URL | Blob | ArrayBuffer | Uint8Array;
+
+/**
+ * Which model to load:
+ * - the name of a built-in one (`'mamba_vision_nano'`, `'mila_nano'`),
+ * - a hub id such as `'nvidia/MambaVision-T-1K'`,
+ * - the URL of a folder with `config.json` and `model.safetensors`, or
+ * - files: weights (`.safetensors`, `.pth`, `.pth.tar`) and, unless `arch` or the tensors' shapes tell the variant, a config.
+ */
+export type ModelSource =
+  | BuiltinModel
+  | (string & {})
+  | URL
+  | { weights: FileSource; config?: FileSource | Record<string, unknown>; arch?: string; name?: string };
+
+/** What can be classified. `Blob`, `File` and URLs are decoded by the browser. */
+export type ImageSource =
+  | HTMLImageElement
+  | HTMLVideoElement
+  | HTMLCanvasElement
+  | OffscreenCanvas
+  | ImageBitmap
+  | VideoFrame
+  | ImageData
+  | { data: Uint8Array | Uint8ClampedArray; width: number; height: number }
+  | Blob
+  | string
+  | URL;
+
+/** A step of loading. `loaded` and `total` count bytes (`download`, `upload`) or kernels (`compile`); `total` is 0 while unknown. */
+export interface ProgressEvent {
+  phase: 'download' | 'upload' | 'compile' | 'warmup' | 'ready';
+  loaded: number;
+  total: number;
+  /** The file that is being downloaded. */
+  file?: string;
+}
+
+export interface LoadOptions {
+  /** `'webgpu'`, `'cpu'`, a device of your own, or `'auto'`: a real GPU where there is one, else the CPU (see {@link ModelInfo}). */
+  device?: 'auto' | 'webgpu' | 'cpu' | GPUDevice;
+  /** Passed on to `requestAdapter`. */
+  powerPreference?: GPUPowerPreference;
+  /** `'auto'` takes weights as they are stored. Activations are always F32. */
+  dtype?: 'auto';
+  /** Keeps downloaded files in the browser's Cache API, so that a second load needs no network. Default true. */
+  cache?: boolean;
+  /** Where hub ids are resolved: `<baseUrl>/<id>/resolve/<revision>/<file>`. Default `https://huggingface.co`. */
+  baseUrl?: string | URL;
+  /** Branch, tag or commit of a hub id. Default `main`. */
+  revision?: string;
+  /** Class names in order, instead of those of the config. */
+  labels?: readonly string[];
+  /** Input size in pixels: a square's side or `[height, width]`. Default: the model's own. */
+  size?: number | readonly [number, number];
+  /** Runs everything in a worker, so that the page never waits. */
+  worker?: boolean;
+  onProgress?: (event: ProgressEvent) => void;
+  signal?: AbortSignal;
+}
+
+export interface ClassifyOptions {
+  /** How many classes to return. Default 5. */
+  topK?: number;
+  /** Leaves out predictions with a lower score. Default 0. */
+  threshold?: number;
+  /** Adds a {@link Heatmap} of the best class. */
+  heatmap?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface VideoOptions extends ClassifyOptions {
+  /** Upper bound of frames a second; by default every frame that the device keeps up with. */
+  maxFps?: number;
+  /** Weight of the past in the shown scores, 0 (none, the default) to below 1: an exponential moving average over frames. */
+  smoothing?: number;
+}
+
+export interface Prediction {
+  /** Class index. */
+  index: number;
+  /** Class name; the index as text where the model has no labels. */
+  label: string;
+  /** Probability, calibrated where the model's config has a temperature. */
+  score: number;
+}
+
+/** Milliseconds of each step. On a GPU the steps are queued, and `model` ends when the result is there. */
+export interface Timing {
+  /** Getting at the pixels: decoding, copying to the device. */
+  capture: number;
+  /** Resize, crop and normalise; part of `model` on a GPU, where it is 0. */
+  preprocess: number;
+  /** From submission to the result on the device or CPU. */
+  model: number;
+  /** From there to JavaScript. */
+  readback: number;
+  total: number;
+}
+
+/** How much each position speaks for a class (class activation map): the head's weights on the last stage's features. */
+export interface Heatmap {
+  /** The class it is of. */
+  index: number;
+  width: number;
+  height: number;
+  /** Row-major; in logits, so that the mean over all positions is the class's logit. */
+  values: Float32Array;
+  /** The part of the image that the map covers, in pixels of the image (what the centre crop kept). */
+  region: { x: number; y: number; width: number; height: number };
+}
+
+export interface Classification {
+  /** Best first. */
+  predictions: Prediction[];
+  timing: Timing;
+  heatmap?: Heatmap;
+}
+
+export interface VideoClassification extends Classification {
+  /** Frames that were classified so far. */
+  frame: number;
+  /** Classified frames a second, over the last second or so. */
+  fps: number;
+}
+
+/** A tensor on the host, row-major. */
+export interface HostTensor {
+  shape: number[];
+  data: Float32Array;
+}
+
+export interface Features {
+  /** Input of the head. `(1, C)`. */
+  pooled: HostTensor;
+  /** Outputs of the four stages: `(1, C, H, W)` (MambaVision) or tokens `(1, L, C)` (MILA). */
+  stages: HostTensor[];
+  /** `(1, classes)`. */
+  logits: HostTensor;
+}
+
+export interface ModelInfo {
+  /** Variant, such as `mamba_vision_t`. */
+  name: string;
+  family: string;
+  parameters: number;
+  classes: number;
+  /** Height and width of the input in pixels. */
+  size: [number, number];
+  /** Multiply-adds an image. */
+  macs: number;
+  labels: readonly string[];
+  /** What is known of the terms of the weights. */
+  licence: string;
+  /** What had to be assumed because the checkpoint does not say it. */
+  assumptions: string[];
+  device: DeviceInfo;
+  /** Bytes: weights and activations on the device, and all of the WebAssembly memory. */
+  memory: { weights: number; activations: number; wasm: number };
+  /** Kernel launches an image. */
+  dispatches: number;
+}
+
+export interface DeviceInfo {
+  kind: 'webgpu' | 'cpu';
+  /** Why this device, as a sentence. */
+  reason: string;
+  /** The adapter as the browser names it; empty on the CPU. */
+  adapter: string;
+  /** True for a CPU that plays a GPU. */
+  fallback: boolean;
+  f16: boolean;
+  subgroups: boolean;
+  timestamps: boolean;
+}
+
+/** One kernel launch or operator. */
+export interface ProfileEntry {
+  op: string;
+  kernel: string;
+  node: string;
+  /** Milliseconds. */
+  ms: number;
+}

@@ -1,0 +1,85 @@
+/** Frames of a video as time passes. */
+
+/** Waits for frames that have not been seen, not more often than asked for, and counts them. */
+export class FrameClock {
+  readonly #video: HTMLVideoElement;
+  readonly #interval: number;
+  readonly #signal: AbortSignal | undefined;
+  #due = 0;
+  #frame = 0;
+  #times: number[] = [];
+
+  constructor(video: HTMLVideoElement, maxFps: number | undefined, signal: AbortSignal | undefined) {
+    this.#video = video;
+    this.#interval = maxFps ? 1000 / maxFps : 0;
+    this.#signal = signal;
+  }
+
+  /** True when there is a new frame, false when the video is over. */
+  async next(): Promise<boolean> {
+    const video = this.#video;
+    do {
+      this.#signal?.throwIfAborted();
+      if (video.ended || over(video)) return false;
+      await this.#presented();
+      this.#signal?.throwIfAborted();
+    } while (video.readyState < 2 || performance.now() < this.#due);
+    // A camera's frames never come exactly in time: half a frame early is in time.
+    this.#due = Math.max(this.#due + this.#interval, performance.now() + this.#interval / 2);
+    return true;
+  }
+
+  /** Resolves with the next presented frame, the end of the video, or the end of waiting. */
+  #presented(): Promise<void> {
+    const video = this.#video;
+    return new Promise((resolve) => {
+      let frame = 0;
+      let animation = 0;
+      const done = () => {
+        video.removeEventListener('ended', done);
+        video.removeEventListener('emptied', done);
+        this.#signal?.removeEventListener('abort', done);
+        if (frame) video.cancelVideoFrameCallback(frame);
+        if (animation) cancelAnimationFrame(animation);
+        resolve();
+      };
+      video.addEventListener('ended', done);
+      video.addEventListener('emptied', done);
+      this.#signal?.addEventListener('abort', done);
+      if ('requestVideoFrameCallback' in video) frame = video.requestVideoFrameCallback(done);
+      else animation = requestAnimationFrame(done);
+    });
+  }
+
+  /** Counts a classified frame. */
+  count(): { frame: number; fps: number } {
+    const now = performance.now();
+    this.#times.push(now);
+    while (this.#times.length > 2 && now - (this.#times[0] ?? now) > 1500) this.#times.shift();
+    const span = now - (this.#times[0] ?? now);
+    return { frame: ++this.#frame, fps: span > 0 ? ((this.#times.length - 1) * 1000) / span : 0 };
+  }
+}
+
+/** True when a camera was stopped under a video that shows it. */
+function over(video: HTMLVideoElement): boolean {
+  const stream = video.srcObject;
+  const tracks = stream && 'getVideoTracks' in stream ? stream.getVideoTracks() : undefined;
+  return tracks !== undefined && tracks.every((track) => track.readyState === 'ended');
+}
+
+/** An exponential moving average of scores over frames. */
+export class Smoothing {
+  readonly #past: number;
+  #scores: Float32Array | undefined;
+
+  constructor(past: number) {
+    this.#past = Math.min(Math.max(past, 0), 0.99);
+  }
+
+  next(scores: Float32Array): Float32Array {
+    const old = this.#scores;
+    this.#scores = old ? scores.map((score, i) => this.#past * (old[i] ?? 0) + (1 - this.#past) * score) : scores;
+    return this.#scores;
+  }
+}

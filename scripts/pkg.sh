@@ -1,0 +1,25 @@
+#!/bin/sh
+# Builds the npm package into target/npm/package, ready for `npm pack`: the wasm, its bindings, the TypeScript front, the models.
+set -eu
+cd "$(dirname "$0")/.."
+
+bindings=target/npm/bindings
+package=target/npm/package
+
+cargo build --quiet --target wasm32-unknown-unknown --lib --no-default-features --profile wasm
+rm -rf $bindings $package
+mkdir -p $bindings $package/dist/models
+cargo run --quiet --release -p xtask -- target/wasm32-unknown-unknown/wasm/webmamba.wasm $bindings
+node scripts/labels.mjs src/labels/imagenet1k.txt $bindings/labels
+
+pkg/node_modules/.bin/tsc -p pkg
+pkg/node_modules/.bin/wasm-opt -Oz --enable-simd --enable-reference-types --enable-bulk-memory --enable-multivalue \
+    --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals \
+    $bindings/webmamba_bg.wasm -o $package/dist/webmamba_bg.wasm
+cp $bindings/webmamba.js $bindings/webmamba.d.ts $package/dist/
+cp -r $bindings/labels $package/dist/
+cp pkg/package.json pkg/README.md LICENSE-MIT LICENSE-APACHE $package/
+for model in mamba_vision_nano mila_nano; do
+    mkdir $package/dist/models/$model
+    cp models/$model/config.json models/$model/model.safetensors models/$model/README.md $package/dist/models/$model/
+done

@@ -1,0 +1,274 @@
+//! `webmamba eval`: how often a model is right about a folder of sorted images.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Instant,
+};
+
+use clap::Args;
+use serde_json::{Value, json};
+use webmamba::{
+    Error, Result,
+    classify::{Classifier, Prediction},
+    gpu::AdapterSummary,
+    labels::Labels,
+    models::ModelOptions,
+    session::Device,
+    tensor::Tensor,
+};
+
+use crate::{
+    args::{DeviceArgs, adapter_name, default_model, note_assumptions, open_model, parse_size, read_labels, warn_non_finite},
+    inputs::{Source, expand_path, is_image},
+    prepare::{Prepared, prepare_all},
+    terminal::{Failure, Outcome, note, pairs, plain, print, print_json, progress, rounded},
+};
+
+/// Images a run, where the user does not say.
+const BATCH: usize = 8;
+/// Bins of the expected calibration error.
+const BINS: usize = 15;
+/// Confusions that people are shown.
+const SHOWN: usize = 15;
+
+const EXAMPLES: &str = "Examples:
+  webmamba eval --data photos-by-class/
+  webmamba eval --data imagenet/val --model MambaVision-T-1K/ --json > report.json
+
+DIR has one folder a class, named like the model's label (upper and lower case are alike, and so are blanks and `_`) or by its
+index. Images anywhere below it belong to that class.";
+
+/// Measure a model's accuracy on images sorted into one folder a class
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Eval {
+    /// Folder of one folder a class
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// A folder with config.json and model.safetensors, a .safetensors, .pth or .pth.tar file, or the name of a built-in model;
+    /// the default is the built-in mamba_vision_nano
+    #[arg(long, value_name = "DIR|FILE|NAME")]
+    model: Option<PathBuf>,
+    /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// Class names: text with one a line, or JSON
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Input size of the model instead of its own: N or HEIGHTxWIDTH in pixels
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    /// Images a run; 8, or 1 on a software adapter, where not given
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Print the report as one JSON object, with every class and the whole confusion table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Eval {
+    pub(crate) async fn run(self) -> Outcome {
+        let labels = self.labels.as_deref().map(read_labels).transpose()?;
+        let options = ModelOptions { arch: self.arch.clone(), labels, size: self.size };
+        let path = self.model.clone().map_or_else(default_model, Ok)?;
+        let model = open_model(&path, &options)?;
+        let (sources, truths) = sorted_images(&self.data, &model.labels, model.architecture.num_classes())?;
+        warn_non_finite(&model.weights);
+        let (device, reason) = self.device.open().await?;
+        let software = device.adapter().is_some_and(AdapterSummary::is_software);
+        let batch = self.batch.map_or(if software { 1 } else { BATCH }, NonZeroUsize::get);
+        let preprocess = model.preprocess.clone();
+        let mut classifier = Classifier::new(model, &device, batch, 5).await?;
+        note(&format!("{} on {reason}", classifier.model().name));
+        note_assumptions(classifier.model());
+
+        let bar = progress(truths.len() as u64, "[{bar:30}] {pos}/{len} images, {per_sec}, {eta} left, {msg}", true);
+        let start = Instant::now();
+        let mut truth = truths.into_iter();
+        let mut tally = Tally::default();
+        thread::scope(|scope| {
+            let (send, receive) = mpsc::sync_channel(1);
+            scope.spawn(|| prepare_all(sources, batch, &preprocess, send));
+            // An early return hangs up, and with that the other thread ends.
+            for prepared in receive {
+                let count = prepared.len();
+                for ((name, result), class) in pollster::block_on(guesses(&mut classifier, prepared))?.into_iter().zip(&mut truth)
+                {
+                    match result {
+                        Ok(guess) => tally.add(class, &guess),
+                        Err(error) => {
+                            tally.failed += 1;
+                            bar.suspend(|| note(&format!("error: {}: {error}", plain(&name))));
+                        }
+                    }
+                }
+                bar.inc(count as u64);
+                bar.set_message(format!("top-1 {:.1} %", 100.0 * tally.share(tally.top1)));
+            }
+            Ok::<_, Failure>(())
+        })?;
+        bar.finish_and_clear();
+        let rate = (tally.images + tally.failed) as f64 / start.elapsed().as_secs_f64();
+        if self.json {
+            print_json(&tally.report(&classifier, &device, rate))?;
+        } else {
+            print(&tally.text(&classifier.model().labels, rate))?;
+        }
+        if tally.failed == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        note(&format!("{} of {} images failed and are not counted", tally.failed, tally.images + tally.failed));
+        Ok(ExitCode::from(1))
+    }
+}
+
+/// The images below `data` in the order of their folders' names, and the class of each.
+fn sorted_images(data: &Path, labels: &Labels, classes: usize) -> Result<(Vec<Source>, Vec<usize>)> {
+    let entries = fs::read_dir(data).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(|error| Error::io(data, error))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    let index: HashMap<String, usize> = (0..classes).filter_map(|i| Some((folded(labels.get(i)?), i))).collect();
+    let (mut sources, mut truths) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if name.starts_with('.') || !(path.is_dir() || is_image(&path)) {
+            continue;
+        }
+        if !path.is_dir() {
+            let reason = "this image is in no class's folder; eval wants one folder a class";
+            return Err(Error::InvalidArgument(format!("{}: {reason}", path.display())));
+        }
+        let numbered = || name.parse().ok().filter(|&i| i < classes);
+        let class = index.get(&folded(&name)).copied().or_else(numbered).ok_or_else(|| {
+            let known = if labels.is_empty() { String::new() } else { " the name of one of its classes or".to_owned() };
+            let reason =
+                format!("the folder is no class of this model, which would be{known} an index from 0 to {}", classes - 1);
+            Error::InvalidArgument(format!("{}: {reason}", path.display()))
+        })?;
+        expand_path(&path, &mut sources);
+        truths.resize(sources.len(), class);
+    }
+    if sources.is_empty() {
+        return Err(Error::InvalidArgument(format!("{}: there are no folders of images in it", data.display())));
+    }
+    Ok((sources, truths))
+}
+
+/// A name as it is compared.
+fn folded(name: &str) -> String {
+    name.to_lowercase().replace('_', " ")
+}
+
+/// The best classes of each image of a batch, or why there are none, after its name.
+async fn guesses(
+    classifier: &mut Classifier,
+    batch: Vec<Prepared>,
+) -> std::result::Result<Vec<(String, Result<Vec<Prediction>>)>, Failure> {
+    let inputs: Vec<Tensor> = batch.iter().filter_map(|prepared| prepared.input.as_ref().ok().cloned()).collect();
+    let predictions = if inputs.is_empty() { Vec::new() } else { classifier.classify_inputs(&inputs).await?.0 };
+    let mut predictions = predictions.into_iter();
+    let guess = |prepared: Prepared| {
+        let guess = prepared.input.and_then(|_| predictions.next().unwrap_or_else(|| Ok(Vec::new())));
+        (prepared.name, guess)
+    };
+    Ok(batch.into_iter().map(guess).collect())
+}
+
+/// One of the intervals of confidence.
+#[derive(Default, Clone, Copy)]
+struct Bin {
+    confidence: f64,
+    right: usize,
+}
+
+/// What was counted.
+#[derive(Default)]
+struct Tally {
+    images: usize,
+    failed: usize,
+    top1: usize,
+    top5: usize,
+    bins: [Bin; BINS],
+    /// Images by their class and the one that the model said.
+    said: BTreeMap<(usize, usize), usize>,
+}
+
+impl Tally {
+    fn add(&mut self, class: usize, guess: &[Prediction]) {
+        let Some(best) = guess.first() else { return };
+        let right = best.index == class;
+        self.images += 1;
+        self.top1 += usize::from(right);
+        self.top5 += usize::from(guess.iter().any(|prediction| prediction.index == class));
+        let bin = &mut self.bins[((best.score * BINS as f32) as usize).min(BINS - 1)];
+        bin.confidence += f64::from(best.score);
+        bin.right += usize::from(right);
+        *self.said.entry((class, best.index)).or_default() += 1;
+    }
+
+    fn share(&self, count: usize) -> f64 {
+        count as f64 / self.images.max(1) as f64
+    }
+
+    /// Expected calibration error: how far confidence is from accuracy, a mean over bins by how full they are.
+    fn calibration_error(&self) -> f64 {
+        self.bins.iter().map(|bin| (bin.confidence - bin.right as f64).abs()).sum::<f64>() / self.images.max(1) as f64
+    }
+
+    /// Images of a class.
+    fn of(&self, class: usize) -> usize {
+        self.said.range((class, 0)..=(class, usize::MAX)).map(|(_, n)| n).sum()
+    }
+
+    fn report(&self, classifier: &Classifier, device: &Device, rate: f64) -> Value {
+        let name = |class: usize| classifier.model().labels.get(class).map_or_else(|| class.to_string(), str::to_owned);
+        let mut classes: Vec<usize> = self.said.keys().map(|(class, _)| *class).collect();
+        classes.dedup();
+        let classes = classes.into_iter().map(|class| {
+            let right = self.said.get(&(class, class)).copied().unwrap_or_default();
+            json!({ "index": class, "label": name(class), "images": self.of(class), "right": right })
+        });
+        let confusion = self.said.iter().map(|((class, said), n)| json!({ "class": class, "said": said, "images": n }));
+        json!({
+            "model": classifier.model().name,
+            "device": device.name(),
+            "adapter": adapter_name(device),
+            "images": self.images,
+            "failed": self.failed,
+            "top1": rounded(self.share(self.top1), 6),
+            "top5": rounded(self.share(self.top5), 6),
+            "calibration_error": rounded(self.calibration_error(), 6),
+            "images_per_second": rounded(rate, 1),
+            "classes": classes.collect::<Vec<_>>(),
+            "confusion": confusion.collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self, labels: &Labels, rate: f64) -> String {
+        let name = |class: usize| labels.get(class).map_or_else(|| format!("class {class}"), plain);
+        let percent = |count: usize| format!("{:.2} %", 100.0 * self.share(count));
+        let mut text = pairs(&[
+            ("images", format!("{}, {rate:.0} a second", self.images)),
+            ("top-1", percent(self.top1)),
+            ("top-5", percent(self.top5)),
+            ("calibration error", format!("{:.4}", self.calibration_error())),
+        ]);
+        let mut wrong: Vec<_> = self.said.iter().filter(|((class, said), _)| class != said).collect();
+        wrong.sort_by_key(|&(pair, n)| (std::cmp::Reverse(n), pair));
+        if !wrong.is_empty() {
+            text += "\n\nmost often confused, as true / said:";
+        }
+        for ((class, said), n) in wrong.into_iter().take(SHOWN) {
+            text += &format!("\n  {n:4} of {:<4}  {} / {}", self.of(*class), name(*class), name(*said));
+        }
+        text
+    }
+}

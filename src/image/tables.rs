@@ -1,0 +1,55 @@
+//! The evaluation transform as tables of integers, for a device that resizes images itself.
+
+use super::{Preprocess, preprocess::Window, resize::Axis};
+use crate::error::Result;
+
+/// What a device needs to do [`Preprocess::apply`] for images of one size, bit for bit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResizeTables {
+    /// Vertical: rows of the image to rows of the target.
+    pub rows: AxisTable,
+    /// Horizontal: columns of the image to columns of the target.
+    pub columns: AxisTable,
+    /// The 8-bit colour where the image does not fill the target.
+    pub fill: [u8; 3],
+}
+
+/// One axis of a resize.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AxisTable {
+    /// Positions that are made from the image.
+    pub len: usize,
+    /// Where the first of them lies in the target.
+    pub target: usize,
+    /// First position of the image that is read.
+    pub source: usize,
+    /// How many positions of the image are read.
+    pub source_len: usize,
+    /// Three numbers a position (first position of the image that it reads, how many, and where in this table their weights
+    /// start), then all weights, with 22 fractional bits.
+    pub taps: Vec<i32>,
+}
+
+impl Preprocess {
+    /// Tables for images of `width` x `height` pixels.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::plan`].
+    pub fn tables(&self, width: u32, height: u32) -> Result<ResizeTables> {
+        let plan = self.plan(width, height)?;
+        let image = [height as usize, width as usize];
+        let [rows, columns] = [0, 1].map(|axis| {
+            let window = Window::new(plan.resized[axis], plan.crop[axis], self.size[axis]);
+            let resize = Axis::new(image[axis], plan.resized[axis], window.source..window.source + window.len);
+            let source = resize.source();
+            AxisTable {
+                len: window.len,
+                target: window.target,
+                source: source.start,
+                source_len: source.len(),
+                taps: resize.table(),
+            }
+        });
+        Ok(ResizeTables { rows, columns, fill: self.fill() })
+    }
+}

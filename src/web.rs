@@ -1,0 +1,324 @@
+//! What JavaScript calls. The package's TypeScript (`pkg/src`) is the only caller: it opens devices, fetches files and takes
+//! images, and turns what comes back into its own types. Calls on one object must not overlap; it sees to that.
+
+use std::sync::Arc;
+
+use js_sys::{Array, Float32Array, Function, JsString, Object, Reflect, Uint8Array, Uint32Array};
+use wasm_bindgen::{JsCast, prelude::*};
+
+use crate::{
+    classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions, FrameResult},
+    error::Error,
+    gpu::{AdapterSummary, Frame, GpuDevice, Pixels},
+    labels::Labels,
+    models::{Model, ModelOptions},
+    session::Device,
+    tensor::Tensor,
+    weights::{Incoming, Weights},
+};
+
+/// The best classes that come back from the device; who wants more gets all scores.
+const TOP_K: usize = 8;
+
+/// The result of every call: on failure an `Error` with the property `code`.
+type JsResult<T> = Result<T, JsValue>;
+
+/// Entry to the GPU that `navigator.gpu` leads to at the time.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct GpuEntry(wgpu::Instance);
+
+#[wasm_bindgen]
+impl GpuEntry {
+    /// Takes `navigator.gpu` as it is now.
+    #[allow(clippy::new_without_default)]
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        Self(wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle()))
+    }
+
+    /// The device that this entry's only adapter hands out. `subgroup` is the number of lanes of the device's subgroups, 0 where
+    /// it has none or they differ in size.
+    ///
+    /// # Errors
+    /// `gpu` when the entry has no adapter or the adapter no device.
+    pub async fn open(self, subgroup: u32) -> JsResult<WebDevice> {
+        let failed = |error: String| to_js(Error::Gpu { reason: error });
+        let adapter = self.0.request_adapter(&Default::default()).await.map_err(|e| failed(e.to_string()))?;
+        let (device, queue) = adapter.request_device(&Default::default()).await.map_err(|e| failed(e.to_string()))?;
+        let mut summary = AdapterSummary::of(&adapter);
+        summary.subgroup = (subgroup > 0).then_some(subgroup);
+        Ok(WebDevice(Device::Gpu(Arc::new(GpuDevice::of(device, queue, summary)))))
+    }
+}
+
+/// Where models run.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct WebDevice(Device);
+
+#[wasm_bindgen]
+impl WebDevice {
+    /// This module itself.
+    pub fn cpu() -> Self {
+        Self(Device::Cpu)
+    }
+}
+
+/// A model that is being downloaded.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Loader {
+    name: String,
+    incoming: Incoming,
+    config: Option<String>,
+    options: ModelOptions,
+    device: Device,
+    preparation: Option<ClassifierPreparation>,
+}
+
+#[wasm_bindgen]
+impl Loader {
+    /// A checkpoint called `name` in messages, of `total` bytes where that is known; `config` is the text of its
+    /// `config.json`, `labels` one class name a line, `size` height and width.
+    ///
+    /// # Errors
+    /// `checkpoint` when the labels are not usable.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        device: &WebDevice,
+        name: &str,
+        total: Option<f64>,
+        config: Option<String>,
+        arch: Option<String>,
+        labels: Option<String>,
+        size: Option<Vec<u32>>,
+    ) -> JsResult<Self> {
+        let labels = labels.map(|text| Labels::parse("the option `labels`", &text)).transpose().map_err(to_js)?;
+        let size = size.and_then(|size| Some([*size.first()? as usize, *size.get(1)? as usize]));
+        Ok(Self {
+            name: name.to_owned(),
+            incoming: Incoming::new(name, total.map(|bytes| bytes as u64)),
+            config,
+            options: ModelOptions { arch, labels, size },
+            device: device.0.clone(),
+            preparation: None,
+        })
+    }
+
+    /// The next bytes of the weights.
+    ///
+    /// # Errors
+    /// `checkpoint` as soon as it shows that they are not those of a model.
+    pub fn push(&mut self, bytes: &[u8]) -> JsResult<()> {
+        self.incoming.push(bytes).map_err(to_js)?;
+        if self.preparation.is_none()
+            && let Some(weights) = self.incoming.weights()
+        {
+            self.prepare(weights)?;
+        }
+        Ok(())
+    }
+
+    /// Brings what has arrived to the device.
+    ///
+    /// # Errors
+    /// `memory`, `lost`.
+    pub async fn upload(&mut self) -> JsResult<()> {
+        match &mut self.preparation {
+            Some(preparation) => preparation.upload().await.map_err(to_js),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes on the device, and in all; zeros on the CPU and before that is known.
+    pub fn uploaded(&self) -> Vec<f64> {
+        let (done, all) = self.preparation.as_ref().map_or((0, 0), ClassifierPreparation::uploaded);
+        vec![done as f64, all as f64]
+    }
+
+    /// The model, after its last byte. `progress` is called with how many kernels of how many are ready.
+    ///
+    /// # Errors
+    /// `checkpoint` when bytes are missing or do not make a model; `memory`, `lost`, `gpu`.
+    pub async fn finish(mut self, progress: Function) -> JsResult<WebClassifier> {
+        let weights = self.incoming.finish().map_err(to_js)?;
+        if self.preparation.is_none() {
+            self.prepare(weights)?;
+        }
+        let Some(preparation) = self.preparation else { return Err(to_js(Error::checkpoint(&self.name, "it is empty"))) };
+        let report = |done: usize, all: usize| {
+            // What the callback throws is the caller's own affair.
+            let _ = progress.call2(&JsValue::NULL, &(done as f64).into(), &(all as f64).into());
+        };
+        Ok(WebClassifier(preparation.finish(report).await.map_err(to_js)?, WebDevice(self.device)))
+    }
+
+    fn prepare(&mut self, weights: Weights) -> JsResult<()> {
+        let model = Model::new(weights, self.config.as_deref(), &self.options).map_err(to_js)?;
+        let options = ClassifierOptions { batch: 1, top_k: TOP_K, frames: true };
+        self.preparation = Some(ClassifierPreparation::new(model, &self.device, options).map_err(to_js)?);
+        Ok(())
+    }
+}
+
+/// A model that is ready, and its device.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct WebClassifier(Classifier, WebDevice);
+
+#[wasm_bindgen]
+impl WebClassifier {
+    /// What there is to know, as JSON.
+    ///
+    /// # Errors
+    /// None in practice: the weights have been held against the architecture.
+    pub fn info(&self) -> JsResult<String> {
+        let (model, stats) = (self.0.model(), self.0.stats());
+        let classes = model.architecture.num_classes();
+        let labels: Vec<&str> = (0..classes).filter_map(|i| model.labels.get(i)).collect();
+        let info = serde_json::json!({
+            "name": model.name,
+            "family": model.architecture.family(),
+            "parameters": model.parameter_count().map_err(to_js)?,
+            "classes": classes,
+            "size": model.preprocess.size,
+            "macs": stats.macs,
+            "labels": labels,
+            "licence": model.licence,
+            "assumptions": model.assumptions,
+            "dispatches": stats.dispatches,
+            "weights": stats.weights_bytes,
+            "activations": stats.activation_bytes,
+        });
+        Ok(info.to_string())
+    }
+
+    /// Classifies an image: a `Uint8Array` of `width` x `height` RGBA pixels, or on a GPU a `GPUTexture` of the same device,
+    /// format `rgba8unorm`, usage `COPY_SRC`. `scores` adds the probabilities of all classes, `map` a class activation map.
+    ///
+    /// # Errors
+    /// `argument`, `memory` for an image that is too large, `lost`, `checkpoint` when the model's output is not a number.
+    pub async fn classify(&mut self, image: JsValue, width: u32, height: u32, scores: bool, map: bool) -> JsResult<Object> {
+        let image = Image::new(&self.1, image, width, height)?;
+        let options = FrameOptions { scores, map };
+        result_to_js(self.0.classify_frame(&image.frame(width, height), options).await.map_err(to_js)?)
+    }
+
+    /// What the model sees in an image: `[name, shape, data]` of each tensor.
+    ///
+    /// # Errors
+    /// As `classify`.
+    pub async fn features(&mut self, image: JsValue, width: u32, height: u32) -> JsResult<Array> {
+        let image = Image::new(&self.1, image, width, height)?;
+        Ok(tensors_to_js(self.0.features(&image.frame(width, height)).await.map_err(to_js)?))
+    }
+
+    /// Time of every launch or operator as JSON: `[{ op, kernel, node, ms }]`.
+    ///
+    /// # Errors
+    /// `argument` where the adapter has no timestamps; `lost`, `gpu`.
+    pub async fn profile(&mut self) -> JsResult<String> {
+        let timings = self.0.profile().await.map_err(to_js)?;
+        let entry = |t: &crate::session::Timing| serde_json::json!({ "op": t.op, "kernel": t.kernel, "node": t.node, "ms": t.time.as_secs_f64() * 1e3 });
+        Ok(serde_json::Value::Array(timings.iter().map(entry).collect()).to_string())
+    }
+
+    /// Buffers, bind groups and pipelines made so far; empty on the CPU.
+    pub fn allocations(&self) -> Vec<u32> {
+        self.0.allocations().map_or_else(Vec::new, |a| [a.buffers, a.bind_groups, a.pipelines].map(|n| n as u32).to_vec())
+    }
+}
+
+/// What JavaScript gives to be classified.
+enum Image {
+    Pixels(Vec<u8>),
+    Texture(wgpu::Texture),
+}
+
+impl Image {
+    fn new(device: &WebDevice, image: JsValue, width: u32, height: u32) -> JsResult<Self> {
+        match (image.dyn_into::<Uint8Array>(), &device.0) {
+            (Ok(pixels), _) => Ok(Self::Pixels(pixels.to_vec())),
+            (Err(texture), Device::Gpu(gpu)) => Ok(Self::Texture(gpu.page_texture(texture.unchecked_into(), width, height))),
+            (Err(_), Device::Cpu) => Err(to_js(Error::InvalidArgument("the CPU takes pixels as a Uint8Array".into()))),
+        }
+    }
+
+    fn frame(&self, width: u32, height: u32) -> Frame<'_> {
+        let pixels = match self {
+            Self::Pixels(bytes) => Pixels::Host(bytes),
+            Self::Texture(texture) => Pixels::Texture(texture),
+        };
+        Frame { width, height, pixels }
+    }
+}
+
+/// `{ indices, values, scores?, map?: { index, width, height, values, region }, preprocess, model, readback }`, times in
+/// milliseconds.
+fn result_to_js(result: FrameResult) -> JsResult<Object> {
+    let indices: Vec<u32> = result.predictions.iter().map(|p| p.index as u32).collect();
+    let values: Vec<f32> = result.predictions.iter().map(|p| p.score).collect();
+    let ms = |time: std::time::Duration| JsValue::from(time.as_secs_f64() * 1e3);
+    let mut fields = vec![
+        ("indices", Uint32Array::from(indices.as_slice()).into()),
+        ("values", Float32Array::from(values.as_slice()).into()),
+        ("preprocess", ms(result.times.preprocess)),
+        ("model", ms(result.times.model)),
+        ("readback", ms(result.times.readback)),
+    ];
+    if let Some(scores) = result.scores {
+        fields.push(("scores", Float32Array::from(scores.as_slice()).into()));
+    }
+    if let Some(map) = result.map {
+        let region = map.region.iter().map(|n| JsValue::from(*n)).collect::<Array>();
+        let map = object([
+            ("index", (map.index as u32).into()),
+            ("width", (map.size[1] as u32).into()),
+            ("height", (map.size[0] as u32).into()),
+            ("values", Float32Array::from(map.values.as_slice()).into()),
+            ("region", region.into()),
+        ])?;
+        fields.push(("map", map.into()));
+    }
+    object(fields)
+}
+
+fn tensors_to_js(tensors: Vec<(&str, Tensor)>) -> Array {
+    let triple = |(name, tensor): (&str, Tensor)| {
+        let shape: Vec<u32> = tensor.shape().dims().iter().map(|n| *n as u32).collect();
+        let data = Float32Array::from(&tensor.to_f32()[..]);
+        Array::of3(&name.into(), &Uint32Array::from(shape.as_slice()), &data)
+    };
+    tensors.into_iter().map(triple).collect()
+}
+
+fn object<'a>(fields: impl IntoIterator<Item = (&'a str, JsValue)>) -> JsResult<Object> {
+    let object = Object::new();
+    for (name, value) in fields {
+        Reflect::set(&object, &JsString::from(name), &value)?;
+    }
+    Ok(object)
+}
+
+/// A JavaScript `Error` whose `code` tells the package which of its classes to throw.
+fn to_js(error: Error) -> JsValue {
+    let code = match &error {
+        Error::Image { .. } => "image",
+        Error::Checkpoint { .. }
+        | Error::WeightMismatch { .. }
+        | Error::Config { .. }
+        | Error::UnknownArch { .. }
+        | Error::Unrecognised { .. }
+        | Error::Shape { .. } => "checkpoint",
+        Error::NoAdapter { .. } => "no-gpu",
+        Error::AdapterLimit { .. } | Error::OutOfMemory { .. } => "memory",
+        Error::DeviceLost { .. } => "lost",
+        Error::InvalidArgument(_) | Error::Io { .. } => "argument",
+        Error::Gpu { .. } => "gpu",
+    };
+    let value = JsValue::from(js_sys::Error::new(&error.to_string()));
+    // Setting a property of a fresh object cannot fail.
+    let _ = Reflect::set(&value, &JsString::from("code"), &JsString::from(code));
+    value
+}

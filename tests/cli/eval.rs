@@ -1,0 +1,103 @@
+//! `eval`: accuracy over folders of images.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{Output, Sandbox, image, webmamba};
+
+/// Micro models have ten classes; these are their names.
+fn labels() -> Value {
+    let names = ["Tabby Cat", "coffee cup", "2", "thing 3", "thing 4", "thing 5", "thing 6", "thing 7", "thing 8", "thing 9"];
+    json!({ "id2label": names.iter().enumerate().map(|(i, name)| (i.to_string(), json!(name))).collect::<serde_json::Map<_, _>>() })
+}
+
+fn eval(model: &str, data: &str, more: &[&str]) -> Output {
+    webmamba(&[&["eval", "--model", model, "--data", data, "--device", "cpu"], more].concat())
+}
+
+/// Puts photographs into folders of classes.
+fn sort(sandbox: &Sandbox, images: &[(&str, &str)]) -> String {
+    for (i, (class, photo)) in images.iter().enumerate() {
+        let folder = sandbox.path("data").join(class);
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(image(photo), folder.join(format!("{i}-{photo}"))).unwrap();
+    }
+    sandbox.arg("data")
+}
+
+/// What the model says of each photograph decides what eval must count.
+#[test]
+fn counts_agree_with_what_classify_says() {
+    let sandbox = Sandbox::new("mambavision_micro");
+    let model = sandbox.hugging_face(labels());
+    let photos = ["chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg"];
+    let paths = photos.map(image);
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let said = webmamba(&[&["classify", "--model", &model, "--device", "cpu", "--json"], &paths[..]].concat()).expect(0).json();
+    // Names in other letters, with `_` for a blank, and an index.
+    let folders = ["TABBY_cat", "Coffee_Cup", "thing_3/deeper", "4"];
+    let truth = [0, 1, 3, 4];
+    let data = sort(&sandbox, &std::array::from_fn::<_, 4, _>(|i| (folders[i], photos[i])));
+    let (mut top1, mut top5, mut gap) = (0, 0, [0.0; 15]);
+    for (line, class) in said.iter().zip(truth) {
+        let best: Vec<u64> = line["predictions"].as_array().unwrap().iter().map(|p| p["index"].as_u64().unwrap()).collect();
+        let score = line["predictions"][0]["score"].as_f64().unwrap();
+        let right = best[0] == class;
+        top1 += u32::from(right);
+        top5 += u32::from(best.contains(&class));
+        gap[(score * 15.0) as usize] += score - f64::from(u8::from(right));
+    }
+    for more in [&["--json"][..], &["--json", "--batch", "3"]] {
+        let report = &eval(&model, &data, more).expect(0).json()[0];
+        assert_eq!((&report["images"], &report["failed"], &report["device"]), (&json!(4), &json!(0), &json!("cpu")));
+        let close = |key: &str, want: f64| assert!((report[key].as_f64().unwrap() - want).abs() < 2e-6, "{key}: {report}");
+        close("top1", f64::from(top1) / 4.0);
+        close("top5", f64::from(top5) / 4.0);
+        close("calibration_error", gap.iter().map(|g| g.abs()).sum::<f64>() / 4.0);
+        assert!(report["images_per_second"].as_f64().unwrap() > 0.0);
+        let classes = report["classes"].as_array().unwrap();
+        assert_eq!(classes.iter().map(|c| c["index"].as_u64().unwrap()).collect::<Vec<_>>(), truth);
+        assert_eq!(classes[0]["label"], "Tabby Cat");
+        let table = report["confusion"].as_array().unwrap();
+        assert_eq!(table.len(), 4);
+        for (row, line) in table.iter().zip(&said) {
+            assert_eq!((&row["said"], &row["images"]), (&line["predictions"][0]["index"], &json!(1)));
+        }
+    }
+    let text = eval(&model, &data, &[]).expect(0).stdout;
+    for part in ["images  ", "top-1  ", "top-5  ", "calibration error  ", "most often confused, as true / said:", "Tabby Cat / "]
+    {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+}
+
+#[test]
+fn images_that_fail_are_named_and_not_counted() {
+    let sandbox = Sandbox::new("mila_micro");
+    let model = sandbox.hugging_face(labels());
+    let data = sort(&sandbox, &[("thing 3", "coffee.png"), ("thing 5", "tiny_61x40.png")]);
+    fs::write(sandbox.path("data/thing 3/broken.png"), "no image").unwrap();
+    fs::create_dir(sandbox.path("data/thing 6")).unwrap();
+    fs::create_dir(sandbox.path("data/.hidden")).unwrap();
+    fs::write(sandbox.path("data/notes.txt"), "no image").unwrap();
+    let output = eval(&model, &data, &["--json"]).expect(1).says(&["broken.png", "thing 6", "2 of 4 images failed"]);
+    let report = &output.json()[0];
+    assert_eq!((&report["images"], &report["failed"]), (&json!(2), &json!(2)));
+}
+
+#[test]
+fn folders_that_are_no_class_end_it() {
+    let sandbox = Sandbox::new("mambavision_micro");
+    let model = sandbox.hugging_face(labels());
+    let data = sort(&sandbox, &[("thing 3", "coffee.png"), ("zebra", "coffee.png")]);
+    eval(&model, &data, &[]).expect(2).says(&["zebra", "no class of this model", "0 to 9"]);
+    fs::rename(sandbox.path("data/zebra"), sandbox.path("data/10")).unwrap();
+    eval(&model, &data, &[]).expect(2).says(&["no class of this model"]);
+    fs::remove_dir_all(sandbox.path("data/10")).unwrap();
+    fs::copy(image("coffee.png"), sandbox.path("data/loose.png")).unwrap();
+    eval(&model, &data, &[]).expect(2).says(&["loose.png", "one folder a class"]);
+    eval(&model, &sandbox.arg("missing"), &[]).expect(2).says(&["missing"]);
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    eval(&model, &sandbox.arg("empty"), &[]).expect(2).says(&["no folders of images"]);
+}
