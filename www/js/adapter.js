@@ -8,8 +8,8 @@ const note = byId('device-note');
 const name = badge.querySelector('.adapter-name');
 const facts = badge.querySelector('.adapter-facts');
 
-/** @param {any} info the package's ModelInfo */
-export function showAdapter(info) {
+/** @param {any} info the package's ModelInfo @param {string} asked the device that was asked for */
+export function showAdapter(info, asked) {
   const { device, memory } = info;
   const kind = device.kind === 'cpu' ? 'cpu' : device.fallback ? 'software' : 'gpu';
   badge.dataset.kind = kind;
@@ -17,7 +17,7 @@ export function showAdapter(info) {
   name.textContent = { cpu: 'CPU', software: `Software WebGPU: ${adapter}`, gpu: `WebGPU: ${adapter}` }[kind];
   const has = [device.f16 && 'half floats', device.subgroups && 'subgroups', device.timestamps && 'timestamps'].filter(Boolean);
   facts.replaceChildren(
-    element('p', { textContent: device.reason }),
+    element('p', { textContent: sentence(device.reason) }),
     definitions([
       ['Features', kind === 'cpu' ? '' : has.join(', ') || 'none of the optional ones'],
       ['Weights', megabytes(memory.weights)],
@@ -25,19 +25,28 @@ export function showAdapter(info) {
       ['WebAssembly', megabytes(memory.wasm)],
     ]),
   );
-  showNote(kind, device.reason);
+  showNote(kind, sentence(device.reason), asked);
 }
 
-/** @param {'cpu' | 'software' | 'gpu'} kind @param {string} reason */
-function showNote(kind, reason) {
+/** @param {'cpu' | 'software' | 'gpu'} kind @param {string} reason @param {string} asked */
+function showNote(kind, reason, asked) {
   note.hidden = kind === 'gpu';
   if (kind === 'gpu') return;
-  const title = kind === 'cpu' ? 'Runs on the CPU.' : 'Runs on a CPU that plays a GPU.';
+  const title = kind === 'cpu' ? 'No GPU in use.' : 'A CPU plays the GPU.';
+  if (asked === 'cpu') {
+    note.replaceChildren(element('p', {}, element('strong', { textContent: title }), ` ${reason}`));
+    return;
+  }
   const steps = element('ul', {}, ...webgpuHelp().map((step) => element('li', { textContent: step })));
   note.replaceChildren(
     element('p', {}, element('strong', { textContent: title }), ` ${reason}`),
     element('details', {}, element('summary', { textContent: 'How to use the GPU' }), steps),
   );
+}
+
+/** A reason may come as what follows “runs on”. @param {string} reason */
+function sentence(reason) {
+  return /[.!?]$/.test(reason) ? reason : `Runs on ${reason}.`;
 }
 
 /** @param {string} [text] */

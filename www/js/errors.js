@@ -25,6 +25,8 @@ const LOADING = {
     steps: ['Check the connection and the spelling of the hub id or address.', 'An address of your own must allow other pages to read it (CORS).'],
   }),
   AbortError: () => ({ title: 'Loading was cancelled', kind: 'cancelled', steps: [], actions: ['again', 'builtin'] }),
+  WebmambaError: () => ({ title: 'The model stopped', steps: [], actions: ['again', 'cpu'] }),
+  NoModelError: () => ({ title: 'No model is loaded', kind: 'cancelled', steps: [], actions: ['again', 'builtin'] }),
   PackageMissingError: () => ({
     title: 'The webmamba package is not here', actions: [],
     steps: ['Build it with “make web”, which puts it next to this page as webmamba/.', 'Serve the page over http: modules do not load from file addresses.'],

@@ -8,7 +8,7 @@ import { acceptFiles } from './files.js';
 import { clearHeatmap } from './heatmap.js';
 import { clearFacts, showFacts } from './model-facts.js';
 import { ModelSession } from './model-session.js';
-import { openProfile, profileIsOpen, profileMessage, showProfile } from './profile-panel.js';
+import { openProfile, profileIsOpen, timeLayers } from './profile-panel.js';
 import { Progress } from './progress.js';
 import { clearReadings, lookOnce, watch } from './readings.js';
 import './serpent.js';
@@ -73,7 +73,7 @@ async function load(wanted) {
     });
     if (!model) return;
     progress.done();
-    showAdapter(model.info);
+    showAdapter(model.info, choices.loadOptions().device);
     showFacts(model.info);
   } catch (error) {
     progress.done();
@@ -97,7 +97,11 @@ async function useSource(change) {
   clearReadings();
   for (const sample of samples) sample.setAttribute('aria-pressed', 'false');
   try {
-    if ((await change()) !== false) refresh();
+    if ((await change()) === false) return;
+    refresh();
+    if (!session.model && !session.loading && viewer.kind !== 'none') {
+      fail(Object.assign(new Error('What is shown can be classified as soon as there is one.'), { name: 'NoModelError' }));
+    }
   } catch (error) {
     fail(error);
   }
@@ -121,7 +125,7 @@ function refresh() {
     } else {
       await lookOnce(model, signal);
       if (!signal.aborted) setState('ready', `${choice.name} is ready`);
-      if (!signal.aborted && profileIsOpen()) await timeLayers();
+      if (!signal.aborted && profileIsOpen()) await timeLayers(session.model);
     }
   }, fail);
 }
@@ -130,22 +134,9 @@ function refresh() {
 function measure() {
   const { live } = viewer;
   work.start(async (signal) => {
-    await timeLayers();
+    await timeLayers(session.model);
     if (live && !signal.aborted && !errorIsShown()) refresh();
   }, fail);
-}
-
-async function timeLayers() {
-  const model = session.model;
-  if (!model) return profileMessage('Load a model first.');
-  if (viewer.kind === 'none') return profileMessage('Start the camera or open a picture: the profile is measured on what is shown.');
-  profileMessage('Measuring');
-  try {
-    showProfile(await model.profile(viewer.source));
-  } catch (error) {
-    console.error(error);
-    profileMessage(`The layers cannot be timed here. ${/** @type {Error} */ (error).message}`);
-  }
 }
 
 /** A picture takes the place of the camera. @param {File | string} source @param {string} name */

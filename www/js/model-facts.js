@@ -14,7 +14,7 @@ export function showFacts(info) {
     ['Parameters', count(info.parameters)],
     ['Work', [info.macs && `${count(info.macs)} multiply-adds`, info.dispatches && `${info.dispatches} kernel launches`].filter(Boolean).join(', ')],
     ['Terms', info.licence],
-    ['Assumed', info.assumptions.join(' ')],
+    ['Assumed', info.assumptions.join('; ')],
   ]).children);
 }
 

@@ -1,6 +1,7 @@
 /** Where a picture's time goes, launch by launch. */
 import { byId, element } from './dom.js';
 import { milliseconds } from './format.js';
+import { viewer } from './viewer.js';
 
 const SHOWN = 15;
 const panel = byId('profile');
@@ -15,16 +16,29 @@ export function profileIsOpen() {
   return !panel.hidden;
 }
 
+/** Times the layers of the model on what is shown. @param {any} model */
+export async function timeLayers(model) {
+  if (!model) return say('Load a model first.');
+  if (viewer.kind === 'none') return say('Start the camera or open a picture: the profile is measured on what is shown.');
+  say('Measuring');
+  try {
+    show(await model.profile(viewer.source));
+  } catch (error) {
+    console.error(error);
+    say(`The layers cannot be timed here. ${/** @type {Error} */ (error).message}`);
+  }
+}
+
 /** @param {string} text */
-export function profileMessage(text) {
+function say(text) {
   body.replaceChildren(element('p', { className: 'summary', textContent: text }));
 }
 
 /** @param {{ op: string, kernel: string, node: string, ms: number }[]} entries */
-export function showProfile(entries) {
+function show(entries) {
   const total = entries.reduce((sum, entry) => sum + entry.ms, 0);
   if (!entries.length || total <= 0) {
-    profileMessage('The device gave no times. Its clock may be too coarse: some browsers round it for privacy.');
+    say('The device gave no times. Its clock may be too coarse: some browsers round it for privacy.');
     return;
   }
   const slowest = [...entries].sort((a, b) => b.ms - a.ms).slice(0, SHOWN);
