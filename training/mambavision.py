@@ -196,12 +196,19 @@ class MambaVision(nn.Module):
                 blocks = [MixerBlock(c, m, mlp_ratio, rates[stage][i], scale) for i, m in enumerate(mixers)]
             levels.append(Level(blocks, window_size[stage] if stage >= 2 else None, Downsample(c) if stage < 3 else None))
         self.levels = nn.ModuleList(levels)
+        self.window_size = window_size
         self.norm = nn.BatchNorm2d(dim << 3)
         self.head = nn.Linear(dim << 3, num_classes)
         self.apply(init_weights)
         for module in self.modules():
             if isinstance(module, MambaMixer):
                 module.reset_parameters()
+
+    def at_resolution(self, size: int, configured: int) -> None:
+        """Scales the windows for inputs of `size` pixels, where the configuration means `configured`."""
+        for level, window in zip(self.levels, self.window_size):
+            if level.window is not None:
+                level.window = max(1, round(window * size / configured))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch_embed(x)

@@ -24,7 +24,12 @@ class ConvNorm(nn.Module):
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
+        conv = self.conv
+        if self.training and x.device.type == "cpu" and conv.groups > 1 and conv.stride == (2, 2):
+            # All positions, then every second one: the gradient of a depthwise convolution with a stride is slow on CPUs.
+            x = F.conv2d(x, conv.weight, conv.bias, 1, conv.padding, 1, conv.groups)[..., ::2, ::2]
+        else:
+            x = conv(x)
         x = x if self.norm is None else self.norm(x)
         return F.relu(x) if self.act else x
 
@@ -187,6 +192,9 @@ class Mila(nn.Module):
         self.norm = nn.LayerNorm(embed_dim << 3)
         self.head = nn.Linear(embed_dim << 3, num_classes)
         self.apply(init_weights)
+
+    def at_resolution(self, size: int, configured: int) -> None:
+        """Nothing to do: rotation tables follow the input."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch_embed(x)

@@ -10,17 +10,20 @@ import argparse
 import copy
 import json
 import math
+import os
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from .augment import Augment, mix
 from .data import Everyday, normalise, sampling_weights
-from .evaluate import fit_temperature, logits_of, report
+from .evaluate import fit_temperature, load, logits_of, report
 from .models import build
 
 
@@ -62,6 +65,59 @@ def draw(weights: Tensor, count: int) -> Tensor:
     return picked[torch.randperm(count)]
 
 
+def phase(phases: list[list[float]], progress: float) -> int:
+    """Pixels at this share of the training: `phases` are pairs of a start and the size from there on."""
+    return [int(size) for start, size in phases if start <= progress][-1]
+
+
+def soft_targets(logits: Tensor, temperature: float) -> Tensor:
+    return (logits.float() / temperature).softmax(1)
+
+
+class Helper:
+    """Prepares batches in a process of its own, ahead of the network; where it is late, the caller prepares one itself."""
+
+    AHEAD = 3
+
+    def __init__(self, make):
+        self.here, there = mp.Pipe()
+        self.asked = 0
+        self.process = mp.get_context("fork").Process(target=self.serve, args=(make, self.here, there), daemon=True)
+        self.process.start()
+        there.close()
+
+    @staticmethod
+    def serve(make, here, there) -> None:
+        here.close()
+        # The network may be bound to one core: this is for the others.
+        os.sched_setaffinity(0, range(os.cpu_count()))
+        torch.manual_seed(int.from_bytes(os.urandom(4)))
+        try:
+            while True:
+                there.send(make(*there.recv()))
+        except (EOFError, BrokenPipeError):
+            pass
+
+    @property
+    def wants(self) -> bool:
+        return self.asked < self.AHEAD
+
+    def ask(self, *request) -> None:
+        self.here.send(request)
+        self.asked += 1
+
+    def ready(self) -> tuple[Tensor, Tensor] | None:
+        if not self.here.poll():
+            return None
+        self.asked -= 1
+        return self.here.recv()
+
+
+def start_from(path: Path, device: str) -> dict[str, Tensor]:
+    """The weights of an exported folder, or the averaged ones of a checkpoint."""
+    return load(path, device)[0].state_dict() if path.is_dir() else torch.load(path, map_location=device, weights_only=True)["ema"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True)
@@ -69,7 +125,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder for the decoded images")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
     parser.add_argument("--minutes", type=float, help="stretch the schedule over this time instead of the epochs")
-    parser.add_argument("--init", type=Path, help="checkpoint whose averaged weights a new run starts from")
+    parser.add_argument("--init", type=Path, help="exported folder or checkpoint that a new run starts from")
+    parser.add_argument("--helper", action="store_true", help="prepare batches in a second process, for CPUs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
 
@@ -83,9 +140,11 @@ def main() -> None:
 
     model = build(config["model"], num_classes=len(data.names), drop_path=recipe["drop_path"])
     model = model.to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(parameter_groups(model, recipe["weight_decay"]), lr=recipe["lr"], betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(parameter_groups(model, recipe["weight_decay"]), lr=recipe["lr"], betas=(0.9, 0.99), fused=True)
     if args.init:
-        model.load_state_dict(torch.load(args.init, map_location=device, weights_only=True)["ema"])
+        # Rotation tables are not exported, and another input size has others.
+        start = {k: v for k, v in start_from(args.init, device).items() if not k.endswith("rotations")}
+        model.load_state_dict({**model.state_dict(), **start})
     ema = Ema(model, recipe["ema_decay"])
     state = {"step": 0, "epoch": 0, "elapsed": 0.0}
     last = args.out / "last.pt"
@@ -104,11 +163,15 @@ def main() -> None:
                     "state": state, "config": config}, partial)
         partial.rename(last)
 
-    size, batch, classes = config["model"]["resolution"], recipe["batch"], len(data.names)
+    batch, classes = recipe["batch"], len(data.names)
+    phases = recipe.get("phases", [[0, config["model"]["resolution"]]])
     augment = Augment(**recipe.get("augment", {}))
     images, labels = data.images[train].to(device), data.labels[train].to(device)
     weights = sampling_weights(data.labels[train], recipe["balance"])
     smooth = recipe["label_smoothing"]
+    share, heat = (recipe.get("distil", {}).get(k, 0.0) for k in ("weight", "temperature"))
+    if share:
+        soft = soft_targets(torch.from_numpy(np.load(args.cache / "teacher_logits.npy"))[train], heat).to(device)
     steps = len(train) // batch
     started, before = time.monotonic(), state["elapsed"]
 
@@ -117,25 +180,43 @@ def main() -> None:
             return state["elapsed"] / (60 * args.minutes)
         return state["step"] / (steps * recipe["epochs"])
 
+    def make(index: Tensor, size: int, mixing: float) -> tuple[Tensor, Tensor]:
+        """Augmented, mixed and normalised images, and their targets: the classes, then the teacher's opinion."""
+        target = F.one_hot(labels[index], classes).float() * (1 - smooth) + smooth / classes
+        if share:
+            target = torch.cat([target, soft[index]], 1)
+        x, target = mix(augment(images[index], size), target, mixing * recipe["mixup"], mixing * recipe["cutmix"])
+        return normalise(x).bfloat16(), target
+
+    def endless():
+        while True:
+            yield from draw(weights, steps * batch).to(device).split(batch)
+
+    indices, helper = endless(), Helper(make) if args.helper else None
     while progress() < 1:
         model.train()
-        order = draw(weights, steps * batch).to(device)
-        bar = tqdm(order.split(batch), desc=f"epoch {state['epoch'] + 1}", unit="batch", mininterval=5)
+        bar = tqdm(range(steps), desc=f"epoch {state['epoch'] + 1}", unit="batch", mininterval=5)
         losses, saved_at = [], time.monotonic()
-        for index in bar:
+        for _ in bar:
             if progress() >= 1:
                 break
             rate = learning_rate(progress(), recipe["lr"], recipe["warmup"])
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            # Mixing fades out at the very end, where the network should settle on whole images.
+            # Mixing ends before the end, when the network should settle on whole images.
             mixing = 1.0 if progress() < recipe.get("mix_until", 1.0) else 0.0
-            x = augment(images[index], size)
-            target = F.one_hot(labels[index], classes).float() * (1 - smooth) + smooth / classes
-            x, target = mix(x, target, mixing * recipe["mixup"], mixing * recipe["cutmix"])
+            how = phase(phases, progress()), mixing
+            while helper and helper.wants:
+                helper.ask(next(indices), *how)
+            x, target = (helper and helper.ready()) or make(next(indices), *how)
+            size = x.shape[-1]
+            model.at_resolution(size, config["model"]["resolution"])
             with torch.autocast(device.split(":")[0], torch.bfloat16):
-                logits = model(normalise(x))
-            loss = F.cross_entropy(logits.float(), target)
+                logits = model(x)
+            logits = logits.float()
+            loss = F.cross_entropy(logits, target[:, :classes])
+            if share:
+                loss = (1 - share) * loss + share * heat**2 * F.cross_entropy(logits / heat, target[:, classes:])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"])
@@ -152,9 +233,10 @@ def main() -> None:
         state["epoch"] += 1
         save()
         if state["epoch"] % recipe["eval_every"] == 0 or progress() >= 1:
+            ema.model.at_resolution(size, config["model"]["resolution"])
             logits = logits_of(ema.model, data.images[held], size, device)
             result = report(logits, data.labels[held], data.source[held], data.names, fit_temperature(logits, data.labels[held]))
-            line = {**state, "loss": float(torch.stack(losses).mean()), **{k: result[k] for k in ("top1", "top5", "sources", "ece")}}
+            line = {**state, "size": size, "loss": float(torch.stack(losses).mean()), **{k: result[k] for k in ("top1", "top5", "sources", "ece")}}
             with open(args.out / "history.jsonl", "a") as file:
                 print(json.dumps(line), file=file)
             print(json.dumps(line), flush=True)
