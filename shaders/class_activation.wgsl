@@ -32,12 +32,12 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     }
     // Where no logit is a number there is no best class, and whoever asked is told so.
     let class_index = min(u32(best[row].y), params.classes - 1u);
-    let from = (row / params.k * params.positions + position) * params.channels4;
+    let base = (row / params.k * params.positions + position) * params.channels4;
     let panel = class_index / 8u * params.channels4 * 32u + class_index % 8u;
     var sum = b[class_index];
     for (var c = 0u; c < params.channels4; c++) {
         let at = panel + c * 32u;
-        sum += dot(x[from + c], vec4f(w[at], w[at + 8u], w[at + 16u], w[at + 24u]));
+        sum += dot(x[base + c], vec4f(w[at], w[at + 8u], w[at + 16u], w[at + 24u]));
     }
     y[i] = sum;
 }

@@ -45,6 +45,6 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         pixel = packed(sum);
     }
     let mean = vec3f(params.mean_r, params.mean_g, params.mean_b);
-    let std = vec3f(params.std_r, params.std_g, params.std_b);
-    x[i] = vec4f((vec3f(levels(pixel)) / 255.0 - mean) / std, 0.0);
+    let deviation = vec3f(params.std_r, params.std_g, params.std_b);
+    x[i] = vec4f((vec3f(levels(pixel)) / 255.0 - mean) / deviation, 0.0);
 }

@@ -12,6 +12,7 @@ use naga::{
 use webmamba::{
     gpu::shader,
     graph::Graph,
+    image::Preprocess,
     models::{Architecture, BuildOptions, MambaVision, Mila, preset, preset_names},
     ops::TopK,
     passes, plan,
@@ -67,6 +68,8 @@ fn kernels() -> HashMap<Kernel, Dispatch> {
             }
         }
     }
+    let frame = plan::frame(&Preprocess::imagenet([64, 64]), [640, 427], 640).unwrap();
+    kernels.extend(frame.dispatches.into_iter().map(|d| (d.kernel.clone(), d)));
     kernels
 }
 
@@ -78,6 +81,7 @@ fn every_specialised_kernel_is_valid_everywhere() {
         assert!(used.contains(name), "no model uses the shader `{name}`");
     }
     println!("{} specialised kernels of {} shaders", kernels.len(), used.len());
+    write_for_browsers(&kernels);
     for (kernel, dispatch) in &kernels {
         let source = shader::assemble(kernel).unwrap();
         let module =
@@ -94,6 +98,21 @@ fn every_specialised_kernel_is_valid_everywhere() {
         check_bindings(&module, dispatch);
         check_workgroup(&module, dispatch);
     }
+}
+
+/// Leaves all kernels where the browser tests find them: browsers compile them with another compiler, which is stricter.
+fn write_for_browsers(kernels: &HashMap<Kernel, Dispatch>) {
+    let named = kernels.keys().map(|kernel| {
+        let subgroups = kernel.constants.iter().any(|(name, _)| *name == "SUBGROUP");
+        let directive = if subgroups { "enable subgroups;\n" } else { "" };
+        serde_json::json!({
+            "name": format!("{kernel:?}"),
+            "subgroups": subgroups,
+            "source": format!("{directive}{}", shader::assemble(kernel).unwrap()),
+        })
+    });
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels.json");
+    std::fs::write(path, serde_json::Value::Array(named.collect()).to_string()).unwrap();
 }
 
 /// Reads, then writes, then one uniform block whose members are the host's fields in the host's order.

@@ -9,5 +9,5 @@ fn levels(pixel: u32) -> vec3i {
 // Rounds a sum that started at HALF to 8 bits.
 fn packed(sum: vec3i) -> u32 {
     let level = vec3u(clamp(sum >> vec3u(22u), vec3i(0), vec3i(255)));
-    return level.x | level.y << 8u | level.z << 16u;
+    return level.x | (level.y << 8u) | (level.z << 16u);
 }

@@ -1,0 +1,135 @@
+//! Images that are resized and normalised on the device, and what a classifier makes of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::devices;
+use pollster::block_on;
+use webmamba::{
+    classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions},
+    error::Error,
+    gpu::{Frame, Pixels},
+    graph::{Graph, Layout},
+    image::{CropMode, Preprocess, RgbImage, decode::decode_file},
+    models::Model,
+    ops::{Act, Activation},
+    session::{Device, Session},
+};
+
+/// RGBA bytes with an alpha that must not matter.
+fn rgba(image: &RgbImage) -> Vec<u8> {
+    image.pixels().as_chunks::<3>().0.iter().enumerate().flat_map(|(i, &[r, g, b])| [r, g, b, i as u8]).collect()
+}
+
+fn photo(name: &str) -> RgbImage {
+    decode_file(format!("{}/tests/images/{name}", env!("CARGO_MANIFEST_DIR")).as_ref()).unwrap()
+}
+
+fn stripes(width: u32, height: u32) -> RgbImage {
+    let pixels = (0..width * height * 3).map(|i| (i * 37 % 251) as u8).collect();
+    RgbImage::new(width, height, pixels).unwrap()
+}
+
+/// The device's resize is Pillow's: exact in 8 bits, so the normalised values differ by roundings of f32 only.
+#[test]
+fn the_device_prepares_images_as_the_cpu_does() {
+    let mut cases: Vec<(RgbImage, Preprocess)> = Vec::new();
+    for mode in [CropMode::Center, CropMode::Squash, CropMode::Border] {
+        for (image, size, crop_pct) in [
+            (photo("coffee.png"), [224, 224], 0.875),
+            (photo("tiny_61x40.png"), [224, 192], 1.0),
+            (stripes(1, 1), [3, 5], 1.0),
+            (stripes(63, 65), [64, 64], 0.9),
+            (stripes(640, 3), [64, 64], 1.0),
+        ] {
+            cases.push((image, Preprocess { crop_pct, crop_mode: mode, ..Preprocess::imagenet(size) }));
+        }
+    }
+    for gpu in [devices::lavapipe(), devices::swiftshader()].into_iter().chain(devices::hardware()) {
+        for (image, preprocess) in &cases {
+            let [h, w] = preprocess.size;
+            let mut graph = Graph::new();
+            let x = graph.input("image", [1, h, w, 3]);
+            let y = graph.op("y", Activation { act: Act::Relu }, vec![x]).unwrap();
+            graph.output("y", y, Layout::Plain);
+            let mut session = block_on(Session::new(&graph, &Device::Gpu(gpu.clone()))).unwrap();
+            let bytes = rgba(image);
+            let frame = Frame { width: image.width(), height: image.height(), pixels: Pixels::Host(&bytes) };
+            let (outputs, _) = block_on(session.run_frame(&frame, preprocess, &["y"])).unwrap();
+            let wanted = preprocess.apply(image).unwrap();
+            for (got, want) in outputs[0].to_f32().iter().zip(wanted.to_f32().iter()) {
+                assert!((got - want.max(0.0)).abs() < 2e-6, "{image:?} {preprocess:?}: {got} instead of {want}");
+            }
+        }
+    }
+}
+
+fn classifier(device: &Device) -> Classifier {
+    let model = Model::synthetic("mila_t", Some([64, 96])).unwrap();
+    let options = ClassifierOptions { batch: 1, top_k: 5, frames: true };
+    block_on(ClassifierPreparation::new(model, device, options).unwrap().finish(|_, _| {})).unwrap()
+}
+
+/// Scores, maps and features of frames are those of the CPU, and a map's mean is its class's logit.
+#[test]
+fn frames_give_the_same_on_every_device() {
+    let image = photo("chelsea.png");
+    let bytes = rgba(&image);
+    let frame = Frame { width: image.width(), height: image.height(), pixels: Pixels::Host(&bytes) };
+    let all = FrameOptions { scores: true, map: true };
+    let mut cpu = classifier(&Device::Cpu);
+    let wanted = block_on(cpu.classify_frame(&frame, all)).unwrap();
+    let stages = block_on(cpu.features(&frame)).unwrap();
+    let names: Vec<&str> = stages.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["pooled", "stage0", "stage1", "stage2", "stage3", "logits"]);
+    let map = wanted.map.as_ref().unwrap();
+    assert_eq!(map.size, [2, 3]);
+    let logit = stages[5].1.to_f32()[map.index];
+    let mean = map.values.iter().sum::<f32>() / map.values.len() as f32;
+    assert!((mean - logit).abs() < 1e-4 * logit.abs().max(1.0), "{mean} instead of {logit}");
+    // Height decides for 64 x 96 at crop_pct 0.875: the map covers the middle.
+    let [left, top, width, height] = map.region;
+    assert!(top > 0.0 && left > 0.0 && (top + height) < 300.0 && (left + width) < 451.0, "{:?}", map.region);
+    let scores = wanted.scores.as_ref().unwrap();
+    assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-4 && scores.len() == 1000);
+    assert!((scores[map.index] - wanted.predictions[0].score).abs() < 1e-5);
+
+    let mut gpu = classifier(&Device::Gpu(devices::lavapipe()));
+    let got = block_on(gpu.classify_frame(&frame, all)).unwrap();
+    let places = |r: &webmamba::classify::FrameResult| r.predictions.iter().map(|p| p.index).collect::<Vec<_>>();
+    assert_eq!(places(&got), places(&wanted));
+    assert!(common::manifest::rel_err(&got.map.unwrap().values, &map.values) < 1e-4);
+    for ((name, got), (_, want)) in block_on(gpu.features(&frame)).unwrap().iter().zip(&stages) {
+        assert!(common::manifest::rel_err(&got.to_f32(), &want.to_f32()) < 1e-4, "{name}");
+    }
+}
+
+/// What a frame needs is made when its size is new, and never again.
+#[test]
+fn steady_frames_allocate_nothing() {
+    let mut gpu = classifier(&Device::Gpu(devices::lavapipe()));
+    let bytes = vec![100; 80 * 60 * 4];
+    let frame = Frame { width: 80, height: 60, pixels: Pixels::Host(&bytes) };
+    block_on(gpu.classify_frame(&frame, FrameOptions::default())).unwrap();
+    let before = gpu.allocations().unwrap();
+    for i in 0..100 {
+        let options = FrameOptions { scores: i % 2 == 0, map: i % 3 == 0 };
+        block_on(gpu.classify_frame(&frame, options)).unwrap();
+    }
+    assert_eq!(gpu.allocations().unwrap(), before);
+    let other = Frame { width: 60, height: 80, pixels: Pixels::Host(&bytes) };
+    block_on(gpu.classify_frame(&other, FrameOptions::default())).unwrap();
+    assert!(gpu.allocations().unwrap().buffers > before.buffers);
+}
+
+#[test]
+fn pixels_that_are_not_there_are_an_error() {
+    let bytes = vec![0; 15];
+    let frame = Frame { width: 2, height: 2, pixels: Pixels::Host(&bytes) };
+    for device in [Device::Cpu, Device::Gpu(devices::lavapipe())] {
+        let mut classifier = classifier(&device);
+        let failed = block_on(classifier.classify_frame(&frame, FrameOptions::default()));
+        assert!(matches!(failed, Err(Error::InvalidArgument(_))), "{failed:?}");
+    }
+}
+

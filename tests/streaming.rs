@@ -1,0 +1,154 @@
+//! Checkpoints that are used while they are still being downloaded.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{
+    devices,
+    manifest::{Manifest, rel_err},
+    pth_writer::write_pth,
+};
+use pollster::block_on;
+use webmamba::{
+    Error,
+    classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions},
+    gpu::{Frame, Pixels},
+    models::{Model, ModelOptions},
+    session::Device,
+    tensor::{DType, Tensor},
+    weights::{Incoming, Weights, write_safetensors},
+};
+
+const OPTIONS: ClassifierOptions = ClassifierOptions { batch: 1, top_k: 5, frames: true };
+
+/// The bytes of a safetensors file with the weights of a manifest.
+fn file(manifest: &Manifest, dtype: Option<DType>) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let weights = Weights::from_tensors(&manifest.name, manifest.weights());
+    write_safetensors(&weights, &path, dtype, |_, _| {}).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+fn scores(mut classifier: Classifier) -> Vec<f32> {
+    let bytes: Vec<u8> = (0..70 * 50 * 4).map(|i| (i * 31 % 253) as u8).collect();
+    let frame = Frame { width: 70, height: 50, pixels: Pixels::Host(&bytes) };
+    let options = FrameOptions { scores: true, map: true };
+    block_on(classifier.classify_frame(&frame, options)).unwrap().scores.unwrap()
+}
+
+/// Pieces of any size give what the whole file gives, and reach the device while the rest is on its way.
+#[test]
+fn weights_reach_the_device_as_they_arrive() {
+    let gpu = Device::Gpu(devices::lavapipe());
+    for (name, dtype) in [("mambavision_t", Some(DType::F16)), ("mila_t", None)] {
+        let file = file(&Manifest::load(name), dtype);
+        let weights = Weights::from_bytes(name, webmamba::tensor::Bytes::new(file.clone())).unwrap();
+        let model = Model::new(weights, None, &ModelOptions { size: Some([64, 64]), ..Default::default() }).unwrap();
+        let preparation = ClassifierPreparation::new(model, &gpu, OPTIONS).unwrap();
+        let wanted = scores(block_on(preparation.finish(|_, _| {})).unwrap());
+        for (total, piece) in [(Some(file.len() as u64), 8 << 20), (None, 7_777_777)] {
+            let mut incoming = Incoming::new("a download", total);
+            let mut preparation = None;
+            let mut uploaded = Vec::new();
+            for chunk in file.chunks(piece) {
+                incoming.push(chunk).unwrap();
+                if preparation.is_none() {
+                    let weights = incoming.weights().expect("the header is in the first piece");
+                    let options = ModelOptions { size: Some([64, 64]), ..Default::default() };
+                    let model = Model::new(weights, None, &options).unwrap();
+                    preparation = Some(ClassifierPreparation::new(model, &gpu, OPTIONS).unwrap());
+                }
+                if let Some(preparation) = &mut preparation {
+                    block_on(preparation.upload()).unwrap();
+                    uploaded.push(preparation.uploaded());
+                }
+            }
+            assert_eq!(incoming.received(), file.len() as u64);
+            incoming.finish().unwrap();
+            let (half, all) = uploaded[uploaded.len() / 2 - 1];
+            assert!(half > all / 3 && half < all, "{half} of {all} bytes at half time");
+            assert_eq!(uploaded.last(), Some(&(all, all)));
+            let got = scores(block_on(preparation.unwrap().finish(|_, _| {})).unwrap());
+            assert!(rel_err(&got, &wanted) < 1e-6, "{name}");
+        }
+    }
+}
+
+/// A header cut by a piece, tensors of no bytes, and single bytes.
+#[test]
+fn pieces_may_be_of_any_size() {
+    let manifest = Manifest::load("mila_micro");
+    let file = file(&manifest, None);
+    for piece in [1, 3, 65, 1757] {
+        let mut incoming = Incoming::new("a download", Some(file.len() as u64));
+        for chunk in file.chunks(piece) {
+            incoming.push(chunk).unwrap();
+        }
+        let weights = incoming.finish().unwrap();
+        for (key, tensor) in manifest.weights() {
+            assert_eq!(weights.stored(&key).unwrap().bytes(), tensor.bytes(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn other_formats_are_kept_until_they_are_complete() {
+    let manifest = Manifest::load("mambavision_micro");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pth");
+    write_pth(&path, Some("model"), "", &manifest.weights());
+    let mut incoming = Incoming::new("model.pth", None);
+    for chunk in std::fs::read(path).unwrap().chunks(4321) {
+        incoming.push(chunk).unwrap();
+        assert!(incoming.weights().is_none());
+    }
+    assert_eq!(incoming.finish().unwrap().len(), manifest.weights().len());
+}
+
+fn refused(bytes: &[u8], total: Option<u64>) -> String {
+    let mut incoming = Incoming::new("a download", total);
+    let failed = bytes.chunks(1000).find_map(|chunk| incoming.push(chunk).err());
+    match failed.or_else(|| incoming.finish().err()) {
+        Some(Error::Checkpoint { what, reason }) if what == "a download" => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_wrong_shows_as_early_as_it_can() {
+    let file = file(&Manifest::load("mila_micro"), None);
+    let len = file.len() as u64;
+    assert!(refused(&file[..file.len() - 5], Some(len)).contains("the download ended after"));
+    assert!(refused(&file[..file.len() - 5], None).contains("not complete"));
+    assert!(refused(&file[..500], None).contains("truncated"));
+    assert!(refused(b"", None).contains("empty"));
+    assert!(refused(b"<!doctype html><html></html>", None).contains("web page"));
+    assert!(refused(&[file.clone(), vec![0]].concat(), None).contains("longer than its header says"));
+    // The header alone tells that the file on the server is too short.
+    assert!(refused(&file[..2000.max(file.len() / 4)], Some(len - 9)).contains("truncated"));
+    let mut huge = file.clone();
+    huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(refused(&huge, Some(len)).contains("header is larger"));
+    let mut damaged = file.clone();
+    damaged[9] = 0xff;
+    assert!(refused(&damaged, Some(len)).contains("damaged"));
+}
+
+/// Weights that have not arrived are an error, not zeros.
+#[test]
+fn nothing_runs_before_its_weights_are_there() {
+    let file = file(&Manifest::load("mila_micro"), None);
+    let mut incoming = Incoming::new("a download", None);
+    incoming.push(&file[..file.len() / 2]).unwrap();
+    let weights = incoming.weights().unwrap();
+    assert!(weights.keys().filter_map(|key| weights.stored(key)).any(|tensor: Tensor| !tensor.ready()));
+    let config = r#"{"model_type": "mila", "embed_dim": 16, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 4],
+        "mlp_ratio": 4, "num_classes": 10, "resolution": 64}"#;
+    for device in [Device::Cpu, Device::Gpu(devices::lavapipe())] {
+        let model = Model::new(weights.clone(), Some(config), &ModelOptions::default()).unwrap();
+        let preparation = ClassifierPreparation::new(model, &device, OPTIONS).unwrap();
+        let failed = block_on(preparation.finish(|_, _| {}));
+        assert!(matches!(&failed, Err(Error::InvalidArgument(reason)) if reason.contains("has not arrived")), "{failed:?}");
+    }
+}
