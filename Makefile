@@ -1,5 +1,7 @@
 # make run     classifies the sample photographs
 # make test    passes all tests: CPU, lavapipe and SwiftShader (and a hardware GPU where there is one)
+# make pkg     builds the npm package: target/npm/webmamba-*.tgz
+# make web     builds the demo page and serves it on localhost
 # make bench   times the heaviest operators and whole models on every device
 # Each installs what a fresh Debian machine lacks.
 
@@ -11,7 +13,7 @@ export VK_ADD_DRIVER_FILES ?= /usr/lib/chromium/vk_swiftshader_icd.json
 CARGO_TEST = cargo test --profile checked --no-fail-fast
 WEBMAMBA = target/release/webmamba
 
-.PHONY: run test lint bench build setup
+.PHONY: run test lint bench build setup pkg web test-browser
 
 build:
 	@scripts/setup.sh build
@@ -25,11 +27,30 @@ setup:
 
 test: setup lint
 	$(CARGO_TEST)
-	cargo check --target wasm32-unknown-unknown --lib --no-default-features
+	@$(MAKE) --no-print-directory test-browser
+
+# The packed npm package and the demo page in a real browser; the shader test leaves the kernels for it.
+test-browser: setup
+	cargo test --profile checked --test shaders
+	@scripts/pkg.sh
+	@scripts/demo.sh
+	cd tests/browser && npm ci --no-audit --no-fund && npm test
+
+pkg:
+	@scripts/setup.sh pkg
+	@scripts/pkg.sh
+	cd target/npm && npm pack --silent ./package
+
+web:
+	@scripts/setup.sh pkg
+	@scripts/pkg.sh
+	@scripts/demo.sh
+	node scripts/serve.mjs target/web
 
 lint:
 	cargo fmt --check
 	cargo clippy --profile checked --all-targets -- -D warnings
+	cargo clippy --target wasm32-unknown-unknown --lib --no-default-features --profile wasm -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --profile checked --no-deps
 
 bench: setup build

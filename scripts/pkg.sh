@@ -19,7 +19,7 @@ pkg/node_modules/.bin/wasm-opt -Oz --enable-simd --enable-reference-types --enab
 cp $bindings/webmamba.js $bindings/webmamba.d.ts $package/dist/
 cp -r $bindings/labels $package/dist/
 cp pkg/package.json pkg/README.md LICENSE-MIT LICENSE-APACHE $package/
-for model in mamba_vision_nano mila_nano; do
-    mkdir $package/dist/models/$model
-    cp models/$model/config.json models/$model/model.safetensors models/$model/README.md $package/dist/models/$model/
+for model in models/*/; do
+    mkdir "$package/dist/$model"
+    cp "$model/config.json" "$model/model.safetensors" "$model/README.md" "$package/dist/$model"
 done

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what building and testing need and this machine lacks; does nothing where all is there.
-# Usage: scripts/setup.sh build | test
+# Usage: scripts/setup.sh build | pkg | test
 set -eu
+cd "$(dirname "$0")/.."
 
 need=$1
 
@@ -39,6 +40,17 @@ if [ -n "$packages" ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
 fi
 
-if [ "$need" = test ] && ! rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null | xargs -r test -d; then
+if [ "$need" != build ]; then
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        echo "error: Node.js is missing: install version 20 or later with npm, then run this again" >&2
+        exit 1
+    fi
+    # Also after a change of versions.
+    if ! [ pkg/node_modules/.package-lock.json -nt pkg/package-lock.json ]; then
+        (cd pkg && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json)
+    fi
+fi
+
+if [ "$need" != build ] && ! rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null | xargs -r test -d; then
     rustup target add wasm32-unknown-unknown
 fi

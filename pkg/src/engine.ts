@@ -2,7 +2,7 @@
 import { openDevice, type OpenDevice } from './device.js';
 import { DeviceLostError, DisposedError, OutOfMemoryError, typed } from './errors.js';
 import { limited, PixelReader, TextureStage, type Picture } from './frames.js';
-import { resolveModel } from './source.js';
+import { resolveModel, type ResolvedModel } from './source.js';
 import type { Features, HostTensor, LoadOptions, ModelInfo, ModelSource, ProfileEntry } from './types.js';
 import { module } from './wasm.js';
 import type { Loader, WebClassifier } from './webmamba.js';
@@ -70,7 +70,7 @@ export class LocalEngine implements Engine {
     const device = await openDevice(glue, options);
     let loader: Loader | undefined;
     try {
-      const { name, config, arch, weights } = await resolveModel(source, options);
+      const { name, config, arch, weights, own } = await resolveModel(source, options);
       const size = typeof options.size === 'number' ? [options.size, options.size] : options.size;
       loader = new glue.Loader(
         device.handle,
@@ -106,7 +106,7 @@ export class LocalEngine implements Engine {
       const finishing = loader;
       loader = undefined;
       const model = await finishing.finish((loaded: number, total: number) => report({ phase: 'compile', loaded, total }));
-      const engine = new LocalEngine(device, model, await describe(model, device, memory));
+      const engine = new LocalEngine(device, model, await describe(model, device, memory, own));
       signal?.throwIfAborted();
       await engine.#warmUp(report);
       signal?.throwIfAborted();
@@ -207,12 +207,18 @@ function lostError(message: string): Error {
   return new DeviceLostError(`The GPU device was lost (${message || 'no reason is given'}); load the model again.`);
 }
 
-async function describe(model: WebClassifier, device: OpenDevice, memory: WebAssembly.Memory): Promise<ModelInfo> {
+async function describe(
+  model: WebClassifier,
+  device: OpenDevice,
+  memory: WebAssembly.Memory,
+  own: ResolvedModel['own'],
+): Promise<ModelInfo> {
   const { weights, activations, ...rest } = JSON.parse(model.info()) as ModelInfo & { weights: number; activations: number };
   let { labels } = rest;
   if (!labels.length && rest.classes === 1000) labels = (await import('./labels/imagenet1k.js')).labels;
   return {
     ...rest,
+    ...own,
     labels: labels.length ? labels : Array.from({ length: rest.classes }, (_, i) => String(i)),
     device: device.info,
     get memory() {
