@@ -17,6 +17,8 @@ class Augment:
     """Strengths; `probability` fields say how many images of a batch are touched."""
 
     scale: tuple[float, float] = (0.35, 1.15)  # area of the crop over the image's; above 1 the border is mirrored
+    close_up: float = 0.15  # share of the images of which only such an area is shown, as when a thing is held up to a camera
+    close_up_scale: tuple[float, float] = (0.1, 0.4)
     aspect: float = 4 / 3
     rotate: float = 12.0  # degrees
     shear: float = 0.12
@@ -31,7 +33,7 @@ class Augment:
     posterise: float = 0.05
     invert: float = 0.0
     blur: float = 0.25
-    sharpen: float = 0.1
+    sharpen: float = 0.15
     low_resolution: float = 0.08
     noise: float = 0.25
     noise_sigma: float = 0.06
@@ -50,14 +52,16 @@ class Augment:
     def geometry(self, x: Tensor, size: int) -> Tensor:
         """Crop, shift, stretch, turn, shear and flip in one resampling."""
         b, dev = x.shape[0], x.device
-        area = between(b, *self.scale, dev)
+        close = torch.rand(b, device=dev) < self.close_up
+        area = torch.where(close, between(b, *self.close_up_scale, dev), between(b, *self.scale, dev))
         ratio = torch.exp(between(b, -1, 1, dev) * math.log(self.aspect))
         w, h = (area * ratio).sqrt(), (area / ratio).sqrt()
         angle = between(b, -1, 1, dev) * math.radians(self.rotate)
         shear = between(b, -1, 1, dev) * self.shear
         flip = torch.where(torch.rand(b, device=dev) < 0.5, -1.0, 1.0)
         cos, sin = angle.cos(), angle.sin()
-        room = lambda extent: (1 - extent).clamp(min=0) + self.off_centre
+        # Close-ups stay near the middle, where the thing is.
+        room = lambda extent: (1 - extent).clamp(min=0) * torch.where(close, 0.5, 1.0) + self.off_centre
         tx, ty = (between(b, -1, 1, dev) * room(e) for e in (w, h))
         rows = torch.stack([
             torch.stack([flip * w * cos, h * (shear * cos - sin), tx], 1),
