@@ -17,7 +17,7 @@ class Augment:
     """Strengths; `probability` fields say how many images of a batch are touched."""
 
     scale: tuple[float, float] = (0.35, 1.15)  # area of the crop over the image's; above 1 the border is mirrored
-    close_up: float = 0.15  # share of the images of which only such an area is shown, as when a thing is held up to a camera
+    close_up: float = 0.2  # share of the images of which only such an area is shown, as when a thing is held up to a camera
     close_up_scale: tuple[float, float] = (0.1, 0.4)
     aspect: float = 4 / 3
     rotate: float = 12.0  # degrees
@@ -25,11 +25,11 @@ class Augment:
     off_centre: float = 0.12  # shift beyond what the crop allows, of the image's side
     brightness: float = 0.35
     contrast: float = 0.35
-    saturation: float = 0.45
-    white_balance: float = 0.15  # gain of red and blue
+    saturation: float = 0.6
+    white_balance: float = 0.22  # gain of red and blue
     curve: float = 0.2
     gamma: float = 0.25
-    grey: float = 0.04
+    grey: float = 0.1
     posterise: float = 0.05
     invert: float = 0.0
     blur: float = 0.25
