@@ -26,11 +26,11 @@ export async function openDevice(wasm: Wasm, options: LoadOptions): Promise<Open
   if (wanted === 'cpu') return cpu(wasm, 'the CPU, as asked for');
   if (wanted === 'webgpu') {
     const adapter = await findAdapter(options.powerPreference);
-    if (typeof adapter === 'string') throw new WebGpuUnavailableError(`${adapter}: ${ENABLE}.`);
+    if (typeof adapter === 'string') throw new WebGpuUnavailableError(`${adapter.charAt(0).toUpperCase()}${adapter.slice(1)}: ${ENABLE}.`);
     return open(wasm, adapter, 'WebGPU, as asked for');
   }
   const adapter = await findAdapter(options.powerPreference);
-  if (typeof adapter === 'string') return cpu(wasm, `the CPU, as ${lowerFirst(adapter)}`);
+  if (typeof adapter === 'string') return cpu(wasm, `the CPU, as ${adapter}`);
   if (isFallback(adapter.info)) {
     return cpu(wasm, `the CPU, as the only WebGPU adapter is a software one (${describe(adapter.info)}), which is slower`);
   }
@@ -39,10 +39,6 @@ export async function openDevice(wasm: Wasm, options: LoadOptions): Promise<Open
   } catch (error) {
     return cpu(wasm, `the CPU, as the WebGPU device could not be opened (${(error as Error).message})`);
   }
-}
-
-function lowerFirst(sentence: string): string {
-  return sentence.charAt(0).toLowerCase() + sentence.slice(1);
 }
 
 function cpu(wasm: Wasm, reason: string): OpenDevice {
@@ -55,10 +51,10 @@ function cpu(wasm: Wasm, reason: string): OpenDevice {
 /** An adapter, or why there is none. */
 async function findAdapter(powerPreference?: GPUPowerPreference): Promise<GPUAdapter | string> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
-  if (!gpu) return 'This browser has no WebGPU';
+  if (!gpu) return 'this browser has no WebGPU';
   const options: GPURequestAdapterOptions = powerPreference ? { powerPreference } : {};
   const adapter = (await gpu.requestAdapter(options)) ?? (await gpu.requestAdapter({ forceFallbackAdapter: true }));
-  return adapter ?? 'WebGPU found no graphics adapter';
+  return adapter ?? 'no graphics adapter was found for WebGPU';
 }
 
 async function open(wasm: Wasm, adapter: GPUAdapter, reason: string): Promise<OpenDevice> {

@@ -52,7 +52,9 @@ export class RemoteEngine implements Engine {
     this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url), { type: 'module', name: 'webmamba' });
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.#hear(data));
     this.#worker.addEventListener('error', (event) => {
-      this.#end(new WebmambaError(`The worker stopped: ${event.message || 'its script cannot be loaded'}.`));
+      const stopped = new WebmambaError(`The worker stopped: ${event.message || 'its script cannot be loaded'}.`);
+      this.#end(stopped);
+      this.#tellLost(stopped);
     });
   }
 

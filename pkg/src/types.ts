@@ -169,7 +169,7 @@ export interface ModelInfo {
 
 export interface DeviceInfo {
   kind: 'webgpu' | 'cpu';
-  /** Why this device, as a sentence. */
+  /** Which device and why, as the end of a sentence that begins with "Runs on". */
   reason: string;
   /** The adapter as the browser names it; empty on the CPU. */
   adapter: string;

@@ -54,9 +54,12 @@ function isFile(source: NonNullable<InitOptions['wasm']>): source is string | UR
 
 /** Outside browsers `fetch` has no `file:` URLs. */
 export async function readFile(url: URL): Promise<Uint8Array<ArrayBuffer>> {
-  const name = 'node:fs/promises';
-  const { readFile } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ name)) as {
-    readFile(url: URL): Promise<Uint8Array<ArrayBuffer>>;
-  };
-  return readFile(url);
+  interface Process {
+    getBuiltinModule?(name: string): { readFile(url: URL): Promise<Uint8Array<ArrayBuffer>> };
+  }
+  // Not an import, which bundlers for browsers would follow.
+  const { process } = globalThis as { process?: Process };
+  const files = process?.getBuiltinModule?.('node:fs/promises');
+  if (!files) throw new Error(`there is no way to read ${url.href}; Node.js 20.16 or later could`);
+  return files.readFile(url);
 }
