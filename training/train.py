@@ -95,7 +95,7 @@ class Helper:
         try:
             while True:
                 there.send(make(*there.recv()))
-        except (EOFError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             pass
 
     @property
