@@ -1,0 +1,115 @@
+/** What is published: contents, size, entry points, types. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { need, PACKAGE, ROOT } from './support/paths.mjs';
+import { command, filesBelow, freshProject, tarball } from './support/project.mjs';
+
+const MODELS = ['mamba_vision_nano', 'mila_nano'];
+
+test('the tarball has what it must have, and nothing else', async () => {
+  const { files } = await tarball();
+  const modules = filesBelow(join(ROOT, 'pkg/src')).map((name) => name.replace(/\.ts$/, ''));
+  const expected = [
+    'package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
+    ...modules.flatMap((name) => [`dist/${name}.js`, `dist/${name}.d.ts`]),
+    'dist/webmamba.js', 'dist/webmamba.d.ts', 'dist/webmamba_bg.wasm',
+    'dist/labels/imagenet1k.js', 'dist/labels/imagenet1k.d.ts',
+    ...MODELS.flatMap((name) => ['config.json', 'model.safetensors', 'README.md'].map((file) => `dist/models/${name}/${file}`)),
+  ];
+  assert.deepEqual([...files].sort(), expected.sort());
+});
+
+test('no file tells where it was built', async () => {
+  const { files } = await tarball();
+  for (const file of files) {
+    const text = readFileSync(join(PACKAGE, file)).toString('latin1');
+    const found = [ROOT, homedir()].filter((path) => text.includes(path));
+    assert.deepEqual(found, [], file);
+  }
+});
+
+test('wasm and JavaScript are at most 400 KB together, compressed', async (t) => {
+  const { files, size } = await tarball();
+  const parts = files.filter((file) => /\.(js|wasm)$/.test(file));
+  const sizes = parts.map((file) => [file, gzipSync(readFileSync(join(PACKAGE, file)), { level: 9 }).length]);
+  const total = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
+  const wasm = sizes.find(([file]) => file.endsWith('.wasm'))[1];
+  t.diagnostic(`gzip: wasm ${wasm}, JavaScript ${total - wasm}, together ${total} bytes; tarball with models ${size} bytes`);
+  assert.ok(total <= 400_000, `${total} bytes: ${JSON.stringify(sizes)}`);
+});
+
+test('importing it touches nothing of a browser', async (t) => {
+  const script = `
+    for (const name of ['navigator', 'window', 'document', 'self', 'Worker', 'caches', 'fetch', 'OffscreenCanvas']) {
+      Object.defineProperty(globalThis, name, { configurable: true, get() { throw new Error('the import touches ' + name); } });
+    }
+    const main = await import('webmamba');
+    const worker = await import('webmamba/worker');
+    const { labels } = await import('webmamba/labels/imagenet1k');
+    console.log(JSON.stringify({ main: Object.keys(main), worker: Object.keys(worker), labels: labels.length }));`;
+  const folder = await freshProject(t, { 'import.mjs': script });
+  const { stdout } = await command('node', ['import.mjs'], { cwd: folder });
+  const names = [
+    'DeviceLostError', 'DisposedError', 'DownloadError', 'ImageClassifier', 'InvalidImageError', 'OutOfMemoryError',
+    'UnsupportedCheckpointError', 'WebGpuUnavailableError', 'WebmambaError', 'init',
+  ];
+  assert.deepEqual(JSON.parse(stdout), { main: names, worker: names, labels: 1000 });
+});
+
+test('every entry of the exports map resolves, and nothing else does', async (t) => {
+  const entries = [
+    'webmamba', 'webmamba/worker', 'webmamba/labels/imagenet1k', 'webmamba/webmamba_bg.wasm', 'webmamba/package.json',
+    ...MODELS.flatMap((name) => [`webmamba/models/${name}/config.json`, `webmamba/models/${name}/model.safetensors`]),
+  ];
+  const script = `
+    import { existsSync } from 'node:fs';
+    const missing = ${JSON.stringify(entries)}.filter((name) => !existsSync(new URL(import.meta.resolve(name))));
+    let closed = false;
+    try { import.meta.resolve('webmamba/dist/engine.js'); } catch (error) { closed = error.code === 'ERR_PACKAGE_PATH_NOT_EXPORTED'; }
+    console.log(JSON.stringify({ missing, closed }));`;
+  const folder = await freshProject(t, { 'resolve.mjs': script });
+  const { stdout } = await command('node', ['resolve.mjs'], { cwd: folder });
+  assert.deepEqual(JSON.parse(stdout), { missing: [], closed: true });
+});
+
+const CONSUMER = `
+import { ImageClassifier, UnsupportedCheckpointError, init, type Classification, type LoadOptions, type ProgressEvent } from 'webmamba';
+import { ImageClassifier as InWorker } from 'webmamba/worker';
+import { labels } from 'webmamba/labels/imagenet1k';
+
+export async function main(video: HTMLVideoElement, file: File, device: GPUDevice): Promise<string> {
+  await init({ wasm: new URL('https://example.com/webmamba_bg.wasm') });
+  const signal = AbortSignal.timeout(1000);
+  const options: LoadOptions = { device, size: [96, 64], labels, signal, onProgress: (event: ProgressEvent) => console.log(event.phase, event.loaded / event.total) };
+  const clf: ImageClassifier = await ImageClassifier.load('mila_nano', options);
+  const { predictions, timing, heatmap }: Classification = await clf.classify(file, { topK: 3, threshold: 0.1, heatmap: true });
+  for await (const { fps, predictions: [best] } of clf.classifyVideo(video, { maxFps: 10, smoothing: 0.5, signal })) console.log(fps, best?.label);
+  const { pooled, stages, logits } = await clf.features(video);
+  const numbers: number[] = [timing.total, pooled.shape.length, stages.length, logits.data.length, heatmap?.region.width ?? 0];
+  void clf.lost.then((error: Error) => error instanceof UnsupportedCheckpointError);
+  await clf.dispose();
+  await using other = await InWorker.load({ weights: file, config: { depths: [1] } });
+  // @ts-expect-error there is no such device
+  await ImageClassifier.load('mila_nano', { device: 'tpu' });
+  // @ts-expect-error a number is no image
+  await other.classify(3);
+  return (predictions[0]?.label ?? '') + numbers.join() + other.info.device.adapter;
+}
+`;
+
+test('the types hold for a strict consumer', async (t) => {
+  const tsc = need(join(ROOT, 'pkg/node_modules/typescript/bin/tsc'), 'run `npm ci` in pkg');
+  const folder = await freshProject(t, { 'consumer.ts': CONSUMER });
+  for (const [module, moduleResolution] of [['esnext', 'bundler'], ['nodenext', 'nodenext']]) {
+    const compilerOptions = {
+      strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noEmit: true, target: 'es2022', module,
+      moduleResolution, lib: ['es2022', 'esnext.disposable', 'dom', 'dom.iterable'], types: [], skipLibCheck: false,
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['consumer.ts'] }));
+    await command('node', [tsc, '-p', '.'], { cwd: folder });
+  }
+});
