@@ -1,4 +1,5 @@
-// Softmax and the k most probable classes of a row; one workgroup a row.
+// Softmax and the k most probable classes of a row; one workgroup a row. Where a logit is not a number or infinite, the first
+// probability is negative: compilers may take it that there are no such numbers, so comparisons and sums would not show them.
 #import shared/index
 
 struct Params {
@@ -16,6 +17,10 @@ struct Params {
 
 var<workgroup> scores: array<f32, 64>;
 var<workgroup> indices: array<u32, 64>;
+
+fn finite(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
+}
 
 // True when class a with its logit comes before class b.
 fn before(score_a: f32, a: u32, score_b: f32, b: u32) -> bool {
@@ -41,7 +46,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         for (var c = li; c < params.classes; c += 64u) {
             let candidate = logits[base + c];
             let open = rank == 0u || before(last_score, last, candidate, c);
-            if (open && before(candidate, c, score, index)) {
+            if (open && finite(candidate) && before(candidate, c, score, index)) {
                 score = candidate;
                 index = c;
             }
@@ -62,11 +67,18 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         if (rank == 0u) {
             top = last_score;
             var sum = 0.0;
+            var broken = false;
             for (var c = li; c < params.classes; c += 64u) {
-                sum += exp((logits[base + c] - top) * params.sharpness);
+                let logit = logits[base + c];
+                if (finite(logit)) {
+                    sum += exp((logit - top) * params.sharpness);
+                } else {
+                    broken = true;
+                }
             }
             workgroupBarrier();
-            scores[li] = sum;
+            // More than all probabilities of all threads together.
+            scores[li] = select(sum, -1e9, broken);
             for (var half = 32u; half > 0u; half /= 2u) {
                 workgroupBarrier();
                 if (li < half) {

@@ -303,7 +303,8 @@ impl Classifier {
         row.chunks_exact(2)
             .map(|pair| {
                 let (score, index) = (pair[0], pair[1] as usize);
-                if !score.is_finite() || index >= classes {
+                // The device says so by a negative number, which every driver leaves as it is.
+                if !score.is_finite() || score < 0.0 || index >= classes {
                     let bad = self.model.weights.non_finite();
                     let reason = if bad.is_empty() {
                         "its output is not a number, though all weights are finite: the network overflows on this input".into()

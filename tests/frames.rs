@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::devices;
+use common::{devices, manifest::Manifest};
 use pollster::block_on;
 use webmamba::{
     classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions},
@@ -14,6 +14,8 @@ use webmamba::{
     models::Model,
     ops::Add,
     session::{Device, Session},
+    tensor::Tensor,
+    weights::Weights,
 };
 
 /// RGBA bytes with an alpha that must not matter.
@@ -133,3 +135,32 @@ fn pixels_that_are_not_there_are_an_error() {
     }
 }
 
+/// Drivers may compute as if there were no NaN, so the device has to look for them.
+#[test]
+fn weights_that_are_not_numbers_are_an_error_on_every_device() {
+    let frame = Frame { width: 8, height: 8, pixels: Pixels::Host(&[77; 256]) };
+    let manifest = Manifest::load("mambavision_micro");
+    let mut config = manifest.config.clone();
+    config["model_type"] = "mambavision".into();
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let tensors = manifest.weights().into_iter().map(|(key, tensor)| {
+            let mut values = tensor.to_f32().into_owned();
+            if key == "head.bias" {
+                values[3] = bad;
+            }
+            let tensor = if key == "head.bias" { Tensor::from_f32(tensor.shape().clone(), values).unwrap() } else { tensor };
+            (key, tensor)
+        });
+        let weights = Weights::from_tensors("broken", tensors);
+        for device in [Device::Cpu, Device::Gpu(devices::lavapipe()), Device::Gpu(devices::swiftshader())] {
+            let model = Model::new(weights.clone(), Some(&config.to_string()), &Default::default()).unwrap();
+            let options = ClassifierOptions { batch: 1, top_k: 5, frames: true };
+            let preparation = ClassifierPreparation::new(model, &device, options).unwrap();
+            let mut classifier = block_on(preparation.finish(|_, _| {})).unwrap();
+            for options in [FrameOptions::default(), FrameOptions { scores: true, map: true }] {
+                let failed = block_on(classifier.classify_frame(&frame, options));
+                assert!(matches!(&failed, Err(Error::Config { reason, .. }) if reason.contains("head.bias")), "{failed:?}");
+            }
+        }
+    }
+}

@@ -50,6 +50,8 @@ export class LocalEngine implements Engine {
   /** Calls of the module must not overlap. */
   #last: Promise<unknown> = Promise.resolve();
   #disposed = false;
+  /** Why the device is no longer there. */
+  #gone: Error | undefined;
 
   private constructor(device: OpenDevice, model: WebClassifier, info: ModelInfo) {
     this.#device = device;
@@ -58,7 +60,9 @@ export class LocalEngine implements Engine {
     this.info = info;
     this.lost = new Promise((resolve) => {
       void device.gpu?.lost.then(({ message }) => {
-        if (!this.#disposed) resolve(lostError(message));
+        if (this.#disposed) return;
+        this.#gone = lostError(message);
+        resolve(this.#gone);
       });
     });
   }
@@ -193,9 +197,14 @@ export class LocalEngine implements Engine {
     if (this.#disposed) return Promise.reject(new DisposedError('The classifier was disposed; load the model again.'));
     const result = this.#last
       .catch(() => undefined)
-      .then(run)
-      .catch((error: unknown) => {
-        throw typed(error);
+      .then(() => {
+        if (this.#gone) throw this.#gone;
+        return run();
+      })
+      .catch(async (error: unknown) => {
+        // When a device is lost, calls fail in ways of their own, often before the browser tells of the loss.
+        if (this.#device.gpu && !this.#gone) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
+        throw this.#gone ?? typed(error);
       });
     this.#last = result;
     return result;

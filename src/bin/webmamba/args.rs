@@ -46,6 +46,36 @@ impl DeviceArgs {
     }
 }
 
+/// Which model, and what the user says of it.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// A folder with config.json and model.safetensors, a .safetensors, .pth or .pth.tar file, or the name of a built-in model;
+    /// the default is the built-in mamba_vision_nano
+    #[arg(long, value_name = "DIR|FILE|NAME")]
+    model: Option<PathBuf>,
+    /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// Class names: text with one a line, or JSON
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Input size of the model instead of its own: N or HEIGHTxWIDTH in pixels
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+}
+
+impl ModelArgs {
+    /// Opens the model; warns of weights that are not numbers.
+    pub(crate) fn open(&self) -> Result<Model> {
+        let labels = self.labels.as_deref().map(read_labels).transpose()?;
+        let options = ModelOptions { arch: self.arch.clone(), labels, size: self.size };
+        let path = self.model.clone().map_or_else(default_model, Ok)?;
+        let model = open_model(&path, &options)?;
+        warn_non_finite(&model.weights);
+        Ok(model)
+    }
+}
+
 /// The name of a GPU's adapter, for JSON.
 pub(crate) fn adapter_name(device: &Device) -> Option<&str> {
     device.adapter().map(|adapter| adapter.name.as_str())

@@ -9,13 +9,12 @@ use serde_json::json;
 use webmamba::{
     classify::{Classifier, Prediction},
     gpu::AdapterSummary,
-    models::ModelOptions,
     session::Device,
     tensor::Tensor,
 };
 
 use crate::{
-    args::{DeviceArgs, adapter_name, default_model, note_assumptions, open_model, parse_size, read_labels, warn_non_finite},
+    args::{DeviceArgs, ModelArgs, adapter_name, note_assumptions},
     inputs,
     prepare::{Prepared, prepare_all},
     terminal::{Failure, Outcome, ms, note, plain, print, print_json, progress, rounded},
@@ -39,22 +38,11 @@ pub(crate) struct Classify {
     /// Image files, folders (with all below them), globs, or `-` for standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// A folder with config.json and model.safetensors, a .safetensors, .pth or .pth.tar file, or the name of a built-in model;
-    /// the default is the built-in mamba_vision_nano
-    #[arg(long, value_name = "DIR|FILE|NAME")]
-    model: Option<PathBuf>,
-    /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
-    #[arg(long, value_name = "NAME")]
-    arch: Option<String>,
-    /// Class names: text with one a line, or JSON
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// How many of the best classes to print
     #[arg(long, value_name = "K", default_value = "5")]
     top_k: NonZeroUsize,
-    /// Input size of the model instead of its own: N or HEIGHTxWIDTH in pixels
-    #[arg(long, value_name = "HxW", value_parser = parse_size)]
-    size: Option<[usize; 2]>,
     #[command(flatten)]
     device: DeviceArgs,
     /// Print one JSON object per image per line
@@ -64,11 +52,7 @@ pub(crate) struct Classify {
 
 impl Classify {
     pub(crate) async fn run(self) -> Outcome {
-        let labels = self.labels.as_deref().map(read_labels).transpose()?;
-        let options = ModelOptions { arch: self.arch.clone(), labels, size: self.size };
-        let path = self.model.clone().map_or_else(default_model, Ok)?;
-        let model = open_model(&path, &options)?;
-        warn_non_finite(&model.weights);
+        let model = self.model.open()?;
         let (device, reason) = self.device.open().await?;
         let sources = inputs::expand(&self.images);
 

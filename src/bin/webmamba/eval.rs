@@ -18,13 +18,12 @@ use webmamba::{
     classify::{Classifier, Prediction},
     gpu::AdapterSummary,
     labels::Labels,
-    models::ModelOptions,
     session::Device,
     tensor::Tensor,
 };
 
 use crate::{
-    args::{DeviceArgs, adapter_name, default_model, note_assumptions, open_model, parse_size, read_labels, warn_non_finite},
+    args::{DeviceArgs, ModelArgs, adapter_name, note_assumptions},
     inputs::{Source, expand_path, is_image},
     prepare::{Prepared, prepare_all},
     terminal::{Failure, Outcome, note, pairs, plain, print, print_json, progress, rounded},
@@ -51,19 +50,8 @@ pub(crate) struct Eval {
     /// Folder of one folder a class
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// A folder with config.json and model.safetensors, a .safetensors, .pth or .pth.tar file, or the name of a built-in model;
-    /// the default is the built-in mamba_vision_nano
-    #[arg(long, value_name = "DIR|FILE|NAME")]
-    model: Option<PathBuf>,
-    /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
-    #[arg(long, value_name = "NAME")]
-    arch: Option<String>,
-    /// Class names: text with one a line, or JSON
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
-    /// Input size of the model instead of its own: N or HEIGHTxWIDTH in pixels
-    #[arg(long, value_name = "HxW", value_parser = parse_size)]
-    size: Option<[usize; 2]>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Images a run; 8, or 1 on a software adapter, where not given
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
@@ -76,12 +64,8 @@ pub(crate) struct Eval {
 
 impl Eval {
     pub(crate) async fn run(self) -> Outcome {
-        let labels = self.labels.as_deref().map(read_labels).transpose()?;
-        let options = ModelOptions { arch: self.arch.clone(), labels, size: self.size };
-        let path = self.model.clone().map_or_else(default_model, Ok)?;
-        let model = open_model(&path, &options)?;
+        let model = self.model.open()?;
         let (sources, truths) = sorted_images(&self.data, &model.labels, model.architecture.num_classes())?;
-        warn_non_finite(&model.weights);
         let (device, reason) = self.device.open().await?;
         let software = device.adapter().is_some_and(AdapterSummary::is_software);
         let batch = self.batch.map_or(if software { 1 } else { BATCH }, NonZeroUsize::get);
