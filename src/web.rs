@@ -240,7 +240,20 @@ impl Image {
     fn new(device: &WebDevice, image: JsValue, width: u32, height: u32) -> JsResult<Self> {
         match (image.dyn_into::<Uint8Array>(), &device.0) {
             (Ok(pixels), _) => Ok(Self::Pixels(pixels.to_vec())),
-            (Err(texture), Device::Gpu(gpu)) => Ok(Self::Texture(gpu.page_texture(texture.unchecked_into(), width, height))),
+            (Err(texture), Device::Gpu(gpu)) => {
+                let descriptor = wgpu::TextureDescriptor {
+                    label: Some("frame"),
+                    size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+                    mip_level_count: 1,
+                    sample_count: 1,
+                    dimension: wgpu::TextureDimension::D2,
+                    format: wgpu::TextureFormat::Rgba8Unorm,
+                    usage: wgpu::TextureUsages::COPY_SRC,
+                    view_formats: &[],
+                };
+                let texture = texture.unchecked_into();
+                Ok(Self::Texture(gpu.device().create_texture_from_webgpu_handle(texture, &descriptor, None)))
+            }
             (Err(_), Device::Cpu) => Err(to_js(Error::InvalidArgument("the CPU takes pixels as a Uint8Array".into()))),
         }
     }

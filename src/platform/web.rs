@@ -59,20 +59,3 @@ impl Stopwatch {
         std::time::Duration::from_secs_f64(((now() - self.0) / 1000.0).max(0.0))
     }
 }
-
-impl crate::gpu::GpuDevice {
-    /// A texture that the page has made on this device: format `rgba8unorm`, usage `COPY_SRC`.
-    pub(crate) fn page_texture(&self, texture: wgpu::webgpu::GpuTexture, width: u32, height: u32) -> wgpu::Texture {
-        let descriptor = wgpu::TextureDescriptor {
-            label: Some("frame"),
-            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba8Unorm,
-            usage: wgpu::TextureUsages::COPY_SRC,
-            view_formats: &[],
-        };
-        self.device().create_texture_from_webgpu_handle(texture, &descriptor, None)
-    }
-}

@@ -1,0 +1,83 @@
+//! Classifiers whose weights may still be on their way.
+
+use std::sync::Arc;
+
+use super::{Classifier, ClassifierOptions};
+use crate::{
+    error::Result,
+    gpu::WeightStore,
+    graph::Graph,
+    models::{BuildOptions, Model},
+    ops::TopK,
+    session::{Device, Preparation},
+};
+
+/// A classifier in the making: its weights may still be on their way.
+#[derive(Debug)]
+pub struct ClassifierPreparation {
+    model: Model,
+    preparation: Preparation,
+    device: Device,
+    weights: Arc<WeightStore>,
+    batch: usize,
+    top_k: usize,
+    maps: bool,
+}
+
+impl ClassifierPreparation {
+    /// Begins with what is known of a model before its weights have arrived.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when the model has no head; those of [`Preparation::new`].
+    pub fn new(model: Model, device: &Device, options: ClassifierOptions) -> Result<Self> {
+        let ClassifierOptions { batch, top_k, frames } = options;
+        let batch = if frames { 1 } else { batch };
+        let maps = frames && maps_fit(&model, device);
+        let top_k = Some(TopK { k: top_k, temperature: model.temperature });
+        let options = BuildOptions { batch, size: model.preprocess.size, top_k, class_activation: maps };
+        let names: &[&str] = match (frames, maps) {
+            (true, true) => &["top_k", "logits", "class_activation"],
+            (true, false) => &["top_k", "logits"],
+            (false, _) => &["top_k"],
+        };
+        let graph = model.graph(&options)?.select(names)?;
+        let weights = Arc::<WeightStore>::default();
+        let preparation = Preparation::new(&graph, device, &weights)?;
+        Ok(Self { model, preparation, device: device.clone(), weights, batch, top_k: best_classes(&graph), maps })
+    }
+
+    /// As [`Preparation::upload`].
+    ///
+    /// # Errors
+    /// As [`Preparation::upload`].
+    pub async fn upload(&mut self) -> Result<()> {
+        self.preparation.upload().await
+    }
+
+    /// As [`Preparation::uploaded`].
+    pub fn uploaded(&self) -> (u64, u64) {
+        self.preparation.uploaded()
+    }
+
+    /// The classifier, when all weights have arrived; see [`Preparation::finish`].
+    ///
+    /// # Errors
+    /// As [`Preparation::finish`].
+    pub async fn finish(self, progress: impl FnMut(usize, usize)) -> Result<Classifier> {
+        let Self { model, preparation, device, weights, batch, top_k, maps } = self;
+        let session = preparation.finish(progress).await?;
+        Ok(Classifier { model, session, device, weights, features: None, batch, top_k, maps })
+    }
+}
+
+/// True when the head's weight is one buffer on the device, as class activation maps need it.
+fn maps_fit(model: &Model, device: &Device) -> bool {
+    let Device::Gpu(gpu) = device else { return true };
+    let bytes = model.weights.shape("head.weight").map_or(0, |shape| shape.rows().next_multiple_of(8) * shape.last());
+    bytes as u64 * 4 <= gpu.caps().max_storage_binding
+}
+
+/// k of the graph's first output, `top_k`, which is at most the number of classes.
+fn best_classes(graph: &Graph) -> usize {
+    graph.outputs().first().map_or(1, |o| graph.node(o.value).shape().dims().get(1).copied().unwrap_or(1))
+}
