@@ -50,7 +50,9 @@ web:
 lint:
 	cargo fmt --check
 	cargo clippy --profile checked --all-targets -- -D warnings
-	cargo clippy --target wasm32-unknown-unknown --lib --no-default-features --profile wasm -- -D warnings
+	@# Browsers have one thread and no files: there an Arc crosses no threads, and dropping a file does nothing.
+	cargo clippy --target wasm32-unknown-unknown --lib --no-default-features --profile wasm -- \
+		-D warnings -A clippy::arc_with_non_send_sync -A clippy::drop_non_drop
 	RUSTDOCFLAGS="-D warnings" cargo doc --profile checked --no-deps
 
 bench: setup build
