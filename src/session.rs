@@ -141,7 +141,7 @@ impl Session {
     /// Optimises the graph and prepares it: on a GPU weights are uploaded and pipelines made.
     ///
     /// # Errors
-    /// Those of [`GpuExecutor::new`] and [`plan::lower`].
+    /// Those of [`GpuExecutor::new`] and [`crate::plan::lower`].
     pub async fn new(graph: &Graph, device: &Device) -> Result<Self> {
         Self::with_weights(graph, device, &Arc::default()).await
     }

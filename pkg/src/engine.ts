@@ -123,12 +123,15 @@ export class LocalEngine implements Engine {
     }
   }
 
-  /** The first run compiles what drivers compile late, so that no user waits for it. */
+  /** The first run compiles what drivers compile late, so that no user waits for it: also the copy of images to the GPU. */
   async #warmUp(report: NonNullable<LoadOptions['onProgress']>): Promise<void> {
     report({ phase: 'warmup', loaded: 0, total: 1 });
     const [height, width] = this.info.size;
-    const pixels = new Uint8Array(width * height * 4).fill(128);
-    await this.run({ width, height, pixels, close: () => undefined }, { scores: false, map: false });
+    const blank: Picture = { width, height, pixels: new Uint8Array(width * height * 4), close: () => undefined };
+    const canvas = this.#stage && typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, height) : undefined;
+    // A canvas has no pixels to copy before somebody asks for its context.
+    const drawable = canvas?.getContext('2d') ? canvas : undefined;
+    await this.run(drawable ? { ...blank, drawable } : blank, { scores: false, map: false });
     report({ phase: 'warmup', loaded: 1, total: 1 });
   }
 

@@ -28,7 +28,7 @@ impl ClassifierPreparation {
     /// Begins with what is known of a model before its weights have arrived.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when the model has no head; those of [`Preparation::new`].
+    /// [`crate::Error::InvalidArgument`] when the model has no head; those of [`Preparation::new`].
     pub fn new(model: Model, device: &Device, options: ClassifierOptions) -> Result<Self> {
         let ClassifierOptions { batch, top_k, frames } = options;
         let batch = if frames { 1 } else { batch };
