@@ -4,7 +4,7 @@ import { chromium } from 'playwright-core';
 import { builtPackage, IMAGES } from './paths.mjs';
 import { Server } from './server.mjs';
 
-const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 const FLAGS = [
   '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
