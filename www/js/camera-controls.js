@@ -19,9 +19,13 @@ export function cameraControls(video, { onStart, onStop, onError }) {
     onError(new DOMException('The camera was unplugged or taken away', 'CameraEndedError'));
   });
 
+  let busy = false;
   /** @param {() => Promise<boolean>} action */
   const attempt = async (action) => {
-    start.disabled = true;
+    if (busy) return;
+    busy = true;
+    // Not `disabled`, which would take the focus away from whoever works with the keyboard.
+    start.setAttribute('aria-disabled', 'true');
     try {
       const started = await action();
       reflect();
@@ -34,7 +38,8 @@ export function cameraControls(video, { onStart, onStop, onError }) {
       await onStop();
       onError(error);
     } finally {
-      start.disabled = false;
+      busy = false;
+      start.removeAttribute('aria-disabled');
     }
   };
 

@@ -6,7 +6,8 @@ import { webgpuHelp } from './webgpu-help.js';
 
 /** @type {Record<string, (error: Error) => Omit<Explanation, 'detail'>>} */
 const LOADING = {
-  WebGpuUnavailableError: () => ({ title: 'WebGPU is not available here', steps: webgpuHelp(), actions: ['cpu', 'again'] }),
+  // The message's advice is for those who write pages; visitors get the steps.
+  WebGpuUnavailableError: () => ({ title: 'WebGPU is not available here', detail: '', steps: webgpuHelp(), actions: ['cpu', 'again'] }),
   OutOfMemoryError: () => ({
     title: 'The model is too large for this device', actions: ['builtin', 'again'],
     steps: ['Choose a smaller model: a built-in one, or MambaVision-T of the hub.', 'Close other tabs that use the GPU, then load again.'],

@@ -27,7 +27,8 @@ export function showTiming(timing, fps) {
   const now = performance.now();
   if (fps !== undefined && now - shownAt < PERIOD) return;
   shownAt = now;
-  fpsFigure.textContent = fps === undefined ? '–' : fps.toFixed(fps < 9.95 ? 1 : 0);
+  // The first frame of a video has no rate yet.
+  fpsFigure.textContent = !fps ? '–' : fps.toFixed(fps < 9.95 ? 1 : 0);
   latency.textContent = milliseconds(mean.total);
   STEPS.forEach((step, i) => {
     const ms = mean?.[step] ?? 0;
