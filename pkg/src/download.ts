@@ -120,7 +120,8 @@ class NetworkFile {
       } else {
         const answer = this.#answer ?? (await this.#request(at));
         this.#answer = undefined;
-        const writer = await this.store?.writer(at, this.#version);
+        // Without a length nobody could tell later whether what is kept is all of it.
+        const writer = total === undefined ? undefined : await this.store?.writer(at, this.#version);
         try {
           for await (const chunk of read(answer)) {
             this.signal?.throwIfAborted();
@@ -128,10 +129,7 @@ class NetworkFile {
             at += chunk.byteLength;
             yield chunk;
           }
-          if (total === undefined) {
-            await writer?.close();
-            return;
-          }
+          if (total === undefined) return;
         } catch (error) {
           this.signal?.throwIfAborted();
           failures = at > before ? 1 : failures + 1;
@@ -143,17 +141,13 @@ class NetworkFile {
         }
       }
       if (total !== undefined && at >= total) return;
-      if (piece && total === undefined) return;
       if (!piece && at === before && failures === 0) throw this.#failed(`it ended after ${at} of ${total} bytes`);
     }
   }
 
   async #request(from: number): Promise<Response> {
-    const headers: Record<string, string> = {};
-    if (from > 0) {
-      headers.range = `bytes=${from}-`;
-      if (this.#version.tag?.startsWith('"')) headers['if-range'] = this.#version.tag;
-    }
+    // No `if-range`: other sites would have to allow that header. The tag of the answer says as much.
+    const headers: HeadersInit = from > 0 ? { range: `bytes=${from}-` } : {};
     let answer: Response;
     try {
       answer = await fetch(this.url, { headers, signal: this.signal ?? null });
@@ -162,7 +156,9 @@ class NetworkFile {
       throw this.#failed('no answer: see whether the address is right, the network is there, and the server allows CORS', error);
     }
     if (!answer.ok) throw this.#failed(`HTTP ${answer.status} ${answer.statusText}`.trim());
-    if (from > 0 && answer.status !== 206) {
+    const { tag } = versionOf(answer.headers);
+    const other = tag !== undefined && this.#version.tag !== undefined && tag !== this.#version.tag;
+    if (from > 0 && (answer.status !== 206 || other)) {
       await answer.body?.cancel();
       await this.store?.clear();
       throw this.#failed('the file changed on the server, or the server cannot resume; load it again');
@@ -236,8 +232,7 @@ class Store {
   /** Writes beside the reading. A cache that is full or forbidden costs nothing but the next download. */
   async writer(offset: number, { total, tag }: Version): Promise<Writer> {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-    const headers = new Headers();
-    if (total !== undefined) headers.set('x-total', String(total));
+    const headers = new Headers({ 'x-total': String(total) });
     if (tag !== undefined) headers.set('x-tag', tag);
     let broken = false;
     const stored = this.cache.put(this.#key(offset), new Response(readable, { headers })).catch(() => {
