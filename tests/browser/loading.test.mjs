@@ -200,6 +200,31 @@ test('a hub id is resolved below `baseUrl`, with its revision', async (t) => {
   }
 });
 
+test('a hub on another site that redirects to a third one', async (t) => {
+  const { page } = await setUp(t, { allowErrors: true });
+  const [hub, store] = [await serve(t), await serve(t)];
+  hub.model('/some/micro/resolve/main', MICRO);
+  store.model('/blobs', MICRO);
+  hub.behave('/some/micro/resolve/main/model.safetensors', { redirect: store.url('/blobs/model.safetensors') });
+  store.behave('/blobs/model.safetensors', { cutAfter: SIZE / 3, cuts: 1 });
+  const options = { device: 'cpu', baseUrl: hub.url('').replace('localhost', '127.0.0.1') };
+  const want = await classify(page, '/models/micro/', { device: 'cpu' });
+  const bodies = () => store.seen('/blobs/model.safetensors').filter(({ method }) => method === 'GET');
+  assert.deepEqual(await classify(page, 'some/micro', options), want);
+  assert.deepEqual(bodies().map(({ status }) => status), [200, 206]);
+  assert.deepEqual(await classify(page, 'some/micro', options), want);
+  assert.equal(bodies().length, 2, 'the second load did not take the file from the cache');
+  const asked = [...hub.requests, ...store.requests].filter(({ method }) => method === 'OPTIONS');
+  assert.deepEqual(asked, [], 'there are headers that other sites must allow');
+});
+
+test('compressed answers', async (t) => {
+  const { server, page } = await setUp(t);
+  const want = await classify(page, '/models/micro/', { device: 'cpu', cache: false });
+  for (const file of [FILE, '/models/micro/config.json']) server.behave(file, { gzip: true });
+  for (let i = 0; i < 2; i++) assert.deepEqual(await classify(page, '/models/micro/', { device: 'cpu' }), want);
+});
+
 test('files of the user: File, Blob, ArrayBuffer, bytes and addresses', async (t) => {
   const { page } = await setUp(t);
   const all = await page.evaluate(async (config) => {

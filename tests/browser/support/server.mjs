@@ -4,6 +4,7 @@ import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { Readable } from 'node:stream';
+import { gzipSync } from 'node:zlib';
 
 const TYPES = {
   '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.mjs': 'text/javascript; charset=utf-8',
@@ -22,6 +23,8 @@ const TYPES = {
  * @property {string} [etag] instead of the one of the contents
  * @property {boolean} [ranges] false: no ranges, the whole file is sent instead
  * @property {boolean} [length] false: no content-length
+ * @property {boolean} [gzip] the answer is compressed
+ * @property {string} [redirect] the address where the contents are instead
  */
 
 export class Server {
@@ -103,6 +106,17 @@ export class Server {
       log.status = status;
       response.writeHead(status, headers);
     };
+    if (request.method === 'OPTIONS') {
+      // As many hosts of files: no headers are allowed that need asking for.
+      finish(405);
+      response.end();
+      return;
+    }
+    if (behaviour.redirect) {
+      finish(302, { location: behaviour.redirect, 'access-control-allow-origin': '*' });
+      response.end();
+      return;
+    }
     const file = this.#find(path);
     if (behaviour.status || !file) {
       finish(behaviour.status ?? 404, { 'content-type': 'text/plain' });
@@ -110,7 +124,17 @@ export class Server {
       return;
     }
     const etag = `"${behaviour.etag ?? file.tag()}"`;
-    const headers = { 'content-type': file.type, etag, 'cache-control': 'no-store', 'access-control-allow-origin': '*' };
+    const headers = {
+      'content-type': file.type, etag, 'cache-control': 'no-store', 'access-control-allow-origin': '*',
+      'access-control-expose-headers': 'ETag, Content-Range',
+    };
+    if (behaviour.gzip) {
+      const compressed = gzipSync(file.read(0, file.size));
+      finish(200, { ...headers, 'content-encoding': 'gzip', 'content-length': compressed.length });
+      response.end(request.method === 'HEAD' ? undefined : compressed);
+      log.sent = request.method === 'HEAD' ? 0 : compressed.length;
+      return;
+    }
     let [from, to] = [0, file.size];
     const range = /^bytes=(\d+)-(\d*)$/.exec(log.range ?? '');
     const current = !log.ifRange || log.ifRange === etag;
