@@ -177,6 +177,14 @@ test('a connection that breaks is taken up again', async (t) => {
   assert.ok(sent(server) < SIZE * 1.2);
 });
 
+test('a server that is away for a moment is asked again', async (t) => {
+  const { server, page } = await setUp(t, { allowErrors: true });
+  const want = await classify(page, '/models/micro/', { device: 'cpu', cache: false });
+  server.forget();
+  server.behave(FILE, { cutAfter: SIZE / 2, cuts: 1, away: 1500 });
+  assert.deepEqual(await classify(page, '/models/micro/', { device: 'cpu', cache: false }), want);
+});
+
 test('slow servers, and such as know neither length nor ranges', async (t) => {
   const { server, page } = await setUp(t);
   const want = await classify(page, '/models/micro/', { device: 'cpu', cache: false });

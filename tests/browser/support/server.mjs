@@ -23,6 +23,7 @@ const TYPES = {
  * @property {string} [etag] instead of the one of the contents
  * @property {boolean} [ranges] false: no ranges, the whole file is sent instead
  * @property {boolean} [length] false: no content-length
+ * @property {number} [away] after a cut nothing listens for so many milliseconds
  * @property {boolean} [gzip] the answer is compressed
  * @property {string} [redirect] the address where the contents are instead
  */
@@ -49,6 +50,14 @@ export class Server {
 
   url(path) {
     return `http://localhost:${this.#http.address().port}${path}`;
+  }
+
+  /** Breaks all connections, and listens again after a while. */
+  #leave(milliseconds) {
+    const { port } = this.#http.address();
+    this.#http.close();
+    this.#http.closeAllConnections();
+    setTimeout(() => this.#http.listen(port, '127.0.0.1'), milliseconds);
   }
 
   /** Serves a folder of the disk below `prefix`, which ends with a slash. */
@@ -171,7 +180,7 @@ export class Server {
           log.sent += chunk.length;
           if (log.sent >= limit) {
             // What was written must leave before the connection ends.
-            if (cuts) setTimeout(() => response.destroy(), 50);
+            if (cuts) setTimeout(() => (behaviour.away ? this.#leave(behaviour.away) : response.destroy()), 50);
             return;
           }
           if (bytesPerSecond) await new Promise((resolve) => setTimeout(resolve, 20));
