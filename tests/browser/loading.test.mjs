@@ -90,7 +90,7 @@ test('an abort in the middle of a download is an AbortError, and the next load g
   assert.equal(Number(/\d+/.exec(range)[0]) + rest, SIZE);
 });
 
-test('an abort ends a load at once, in every phase, and with the reason that was given', async (t) => {
+test('an abort ends a load in every phase, and with the reason that was given', async (t) => {
   const { page } = await setUp(t);
   for (const worker of [false, true]) {
     for (const phase of ['download', 'upload', 'compile', 'warmup']) {

@@ -1,9 +1,9 @@
 /** Memory: nothing grows over loads and frames, and loading takes hardly more than the file. */
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { test } from 'node:test';
 import { launch, openPage, serve } from './support/browser.mjs';
 import { checkpoint, checkpointFolder } from './support/checkpoint.mjs';
-import { statSync } from 'node:fs';
 
 const MB = 1e6;
 const MICRO = checkpoint('mambavision_micro');

@@ -1,10 +1,10 @@
 /** The numbers in a browser are those of the official implementation, on WebGPU and on the CPU. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { launch, openPage, serve } from './support/browser.mjs';
 import { checkpointFolder, expectedLogits } from './support/checkpoint.mjs';
 import { centred, centredLogs, relativeError } from './support/compare.mjs';
-import { join } from 'node:path';
 import { IMAGES, nativeBinary } from './support/paths.mjs';
 import { command } from './support/project.mjs';
 
@@ -93,11 +93,11 @@ for (const name of ['mambavision_micro', 'mila_micro']) {
   });
 }
 
-test('every kind of image source gives the same predictions, on both devices', async (t) => {
+test('every kind of image source gives the same predictions, on both devices and in a worker', async (t) => {
   const page = await openPage(t, await launch(t), await serve(t));
-  for (const device of DEVICES) {
-    const all = await page.evaluate(async (device) => {
-      const clf = await webmamba.ImageClassifier.load('mamba_vision_nano', { device });
+  for (const [device, worker] of [['webgpu', false], ['cpu', false], ['cpu', true]]) {
+    const all = await page.evaluate(async ([device, worker]) => {
+      const clf = await webmamba.ImageClassifier.load('mamba_vision_nano', { device, worker });
       const blob = await picture('coffee.png');
       const bitmap = await createImageBitmap(blob);
       const { width, height } = bitmap;
@@ -118,10 +118,12 @@ test('every kind of image source gives the same predictions, on both devices', a
       };
       const all = {};
       for (const [kind, source] of Object.entries(sources)) all[kind] = (await clf.classify(source, { topK: 20 })).predictions;
+      // What was handed in is still the page's own.
+      if (bitmap.width === 0 || frame.format === null || pixels.data.length === 0) throw new Error('a source was taken away');
       frame.close();
       await clf.dispose();
       return all;
-    }, device);
+    }, [device, worker]);
     const { pixels: want, ...rest } = all;
     assert.equal(want[0].label, 'coffee cup');
     assert.equal(want.length, 20);

@@ -1,0 +1,48 @@
+/** `init`: the WebAssembly module from wherever the page has it, also for workers. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { launch, openPage, serve } from './support/browser.mjs';
+import { builtPackage } from './support/paths.mjs';
+
+const OWN = '/elsewhere/webmamba_bg.wasm';
+
+/** A server whose package lacks its module, which is elsewhere. */
+async function setUp(t) {
+  const server = await serve(t);
+  server.folder('/elsewhere/', `${builtPackage()}/dist`);
+  server.behave('/package/webmamba_bg.wasm', { status: 404 });
+  return { server, page: await openPage(t, await launch(t), server, { allowErrors: true }) };
+}
+
+for (const kind of ['path', 'address', 'URL', 'bytes', 'module']) {
+  test(`the module as ${kind}`, async (t) => {
+    const { page } = await setUp(t);
+    const tops = await page.evaluate(async ([kind, address]) => {
+      const url = new URL(address, location.href);
+      const bytes = await (await fetch(url)).arrayBuffer();
+      const wasm = { path: address, address: url.href, URL: url, bytes, module: await WebAssembly.compile(bytes) }[kind];
+      await webmamba.init({ wasm });
+      const tops = [];
+      for (const worker of [false, true]) {
+        const clf = await webmamba.ImageClassifier.load('mamba_vision_nano', { worker });
+        tops.push((await clf.classify(await picture('coffee.png'))).predictions[0].label);
+        await clf.dispose();
+      }
+      return tops;
+    }, [kind, OWN]);
+    assert.deepEqual(tops, ['coffee cup', 'coffee cup']);
+  });
+}
+
+test('a module that is not there fails, and may be found the next time', async (t) => {
+  const { server, page } = await setUp(t);
+  const error = await page.evaluate(() => thrown(() => webmamba.ImageClassifier.load()));
+  assert.equal(error?.type, 'DownloadError', error?.message);
+  assert.match(error.message, /webmamba_bg\.wasm.*404/);
+  server.behave('/package/webmamba_bg.wasm', {});
+  const top = await page.evaluate(async () => {
+    const clf = await webmamba.ImageClassifier.load();
+    return (await clf.classify(await picture('coffee.png'))).predictions[0].label;
+  });
+  assert.equal(top, 'coffee cup');
+});
