@@ -18,6 +18,8 @@ export interface Download {
 
 /** The name of the cache; the number grows when what is kept in it changes its form. */
 const CACHE = 'webmamba-1';
+/** Bytes of a piece in the cache. */
+const PIECE = 8 << 20;
 /** Network failures in a row that are put up with. */
 const RETRIES = 3;
 
@@ -109,39 +111,36 @@ class NetworkFile {
       this.signal?.throwIfAborted();
       const piece = this.#answer ? undefined : await this.store?.piece(at);
       const before = at;
-      if (piece) {
-        for await (const chunk of read(piece)) {
+      // Without a length nobody could tell later whether what is kept is all of it.
+      const keeper = piece || total === undefined ? undefined : this.store?.keeper(at, this.#version);
+      try {
+        const answer = piece ?? this.#answer ?? (await this.#request(at));
+        this.#answer = undefined;
+        for await (const chunk of read(answer.body)) {
           this.signal?.throwIfAborted();
+          await keeper?.add(chunk);
           at += chunk.byteLength;
           yield chunk;
         }
-        // A piece that holds nothing would be found again for ever.
-        if (at === before) await this.store?.clear();
-      } else {
-        const answer = this.#answer ?? (await this.#request(at));
-        this.#answer = undefined;
-        // Without a length nobody could tell later whether what is kept is all of it.
-        const writer = total === undefined ? undefined : await this.store?.writer(at, this.#version);
-        try {
-          for await (const chunk of read(answer)) {
-            this.signal?.throwIfAborted();
-            await writer?.write(chunk);
-            at += chunk.byteLength;
-            yield chunk;
-          }
-          if (total === undefined) return;
-        } catch (error) {
-          this.signal?.throwIfAborted();
-          failures = at > before ? 1 : failures + 1;
-          if (failures > RETRIES) throw this.#failed(`the connection broke ${failures} times`, error);
-          await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** failures));
-        } finally {
-          // Also what came before an interruption is kept, and the next attempt goes on from there.
-          await writer?.close();
-        }
+        if (total === undefined) return;
+      } catch (error) {
+        this.signal?.throwIfAborted();
+        // An answer that says no will not change; a network that is gone for a moment comes back.
+        if (error instanceof DownloadError && (at === 0 || !error.cause)) throw error;
+        failures = at > before ? 1 : failures + 1;
+        if (failures > RETRIES) throw this.#failed(`the connection broke ${failures} times`, error);
+        await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** failures));
+        continue;
+      } finally {
+        // Also what came before an interruption is kept, and the next attempt goes on from there.
+        await keeper?.flush();
       }
       if (total !== undefined && at >= total) return;
-      if (!piece && at === before && failures === 0) throw this.#failed(`it ended after ${at} of ${total} bytes`);
+      if (at === before) {
+        // A piece that holds nothing would be found again for ever.
+        if (!piece) throw this.#failed(`it ended after ${at} of ${total} bytes`);
+        await this.store?.clear();
+      }
     }
   }
 
@@ -171,23 +170,28 @@ class NetworkFile {
   }
 }
 
-async function* read(response: Response): AsyncGenerator<Uint8Array> {
-  const reader = response.body?.getReader();
+/** The chunks of a body. Each is gone when the next one is asked for. */
+export async function* read(body: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array> {
+  const reader = body?.getReader();
   if (!reader) return;
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       yield value;
+      // Some megabytes each, which a garbage collector would let pile up to a good part of the file.
+      const buffer = value.buffer as ArrayBuffer & { transfer?(bytes: number): ArrayBuffer };
+      if (value.byteLength === buffer.byteLength) buffer.transfer?.(0);
     }
   } finally {
     await reader.cancel().catch(() => undefined);
   }
 }
 
-interface Writer {
-  write(chunk: Uint8Array): Promise<void>;
-  close(): Promise<void>;
+interface Keeper {
+  add(chunk: Uint8Array): Promise<void>;
+  /** Keeps what has not been kept yet. */
+  flush(): Promise<void>;
 }
 
 /** One file in the cache: pieces, each under the offset at which it starts, as interrupted downloads left them. */
@@ -229,32 +233,28 @@ class Store {
     for (const request of await this.cache.keys(this.url.href, { ignoreSearch: true })) await this.cache.delete(request);
   }
 
-  /** Writes beside the reading. A cache that is full or forbidden costs nothing but the next download. */
-  async writer(offset: number, { total, tag }: Version): Promise<Writer> {
-    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  /**
+   * Keeps what is downloaded from `offset` on, in pieces. Blobs hold the bytes, so that they are not in the page's memory. A
+   * cache that is full or forbidden costs nothing but the next download.
+   */
+  keeper(offset: number, { total, tag }: Version): Keeper {
     const headers = new Headers({ 'x-total': String(total) });
     if (tag !== undefined) headers.set('x-tag', tag);
-    let broken = false;
-    const stored = this.cache.put(this.#key(offset), new Response(readable, { headers })).catch(() => {
-      broken = true;
-    });
-    const writer = writable.getWriter();
-    let closed = false;
-    return {
-      async write(chunk) {
-        if (broken) return;
-        await Promise.race([writer.ready, stored]);
-        // The chunk itself goes on to the model.
-        writer.write(chunk.slice()).catch(() => {
-          broken = true;
-        });
-      },
-      async close() {
-        if (closed) return;
-        closed = true;
-        await writer.close().catch(() => undefined);
-        await stored;
-      },
+    let parts: Blob[] = [];
+    let size = 0;
+    const flush = async () => {
+      if (!size) return;
+      const kept = new Response(new Blob(parts), { headers });
+      const key = this.#key(offset);
+      offset += size;
+      [parts, size] = [[], 0];
+      await this.cache.put(key, kept).catch(() => undefined);
     };
+    const add = async (chunk: Uint8Array) => {
+      parts.push(new Blob([chunk as BlobPart]));
+      size += chunk.byteLength;
+      if (size >= PIECE) await flush();
+    };
+    return { add, flush };
   }
 }

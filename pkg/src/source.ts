@@ -1,5 +1,5 @@
 /** From what the user names to a config and a stream of weights. */
-import { fetchText, openDownload, type Download, type FetchOptions } from './download.js';
+import { fetchText, openDownload, read, type Download, type FetchOptions } from './download.js';
 import { UnsupportedCheckpointError } from './errors.js';
 import type { FileSource, LoadOptions, ModelSource } from './types.js';
 
@@ -90,16 +90,9 @@ async function openFile(file: FileSource, options: FetchOptions): Promise<Downlo
 }
 
 async function* chunks(blob: Blob, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  const reader = blob.stream().getReader();
-  try {
-    for (;;) {
-      signal?.throwIfAborted();
-      const { done, value } = await reader.read();
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    await reader.cancel().catch(() => undefined);
+  for await (const chunk of read(blob.stream())) {
+    signal?.throwIfAborted();
+    yield chunk;
   }
 }
 

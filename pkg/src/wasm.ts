@@ -1,4 +1,5 @@
 /** The WebAssembly module, compiled once for all classifiers of a page or worker. */
+import { DownloadError } from './errors.js';
 import * as glue from './webmamba.js';
 
 export type Wasm = typeof glue;
@@ -31,8 +32,10 @@ export function chosenWasm(): InitOptions['wasm'] {
 
 export function module(wasm?: InitOptions['wasm']): Promise<Ready> {
   if (!ready) {
-    chosen = wasm;
-    ready = compile(wasm).catch((error: unknown) => {
+    // Workers resolve relative addresses against their own script.
+    const base = (globalThis as { document?: Document }).document?.baseURI;
+    chosen = typeof wasm === 'string' || wasm instanceof URL ? new URL(wasm, base).href : wasm;
+    ready = compile(chosen).catch((error: unknown) => {
       // A failed download may succeed the next time.
       ready = undefined;
       throw error;
@@ -44,7 +47,11 @@ export function module(wasm?: InitOptions['wasm']): Promise<Ready> {
 async function compile(wasm: InitOptions['wasm']): Promise<Ready> {
   const source = wasm ?? new URL('./webmamba_bg.wasm', import.meta.url);
   const module_or_path = isFile(source) ? await readFile(new URL(source)) : source;
-  const { memory } = await glue.default({ module_or_path });
+  const { memory } = await glue.default({ module_or_path }).catch((error: unknown) => {
+    const where = typeof source === 'string' || source instanceof URL ? ` at ${String(source)}` : '';
+    const what = `The WebAssembly module${where} cannot be loaded (${(error as Error).message})`;
+    throw new DownloadError(`${what}; if it lies elsewhere, say so with init({ wasm }).`, { cause: error });
+  });
   return { glue, memory };
 }
 
