@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{devices, manifest::rel_err};
 use webmamba::{
+    classify::Classifier,
     image::{RgbImage, decode::decode_file},
     models::{Model, ModelOptions},
     session::{Device, Session},
@@ -28,6 +29,11 @@ fn model(name: &str) -> Model {
     Model::open(&here("models").join(name), &ModelOptions::default()).unwrap()
 }
 
+fn cut(photo: &RgbImage, [left, top]: [usize; 2], side: usize) -> RgbImage {
+    let row = |y: usize| &photo.pixels()[(y * photo.width() as usize + left) * 3..][..side * 3];
+    RgbImage::new(side as u32, side as u32, (top..top + side).flat_map(row).copied().collect()).unwrap()
+}
+
 /// Pieces of the photographs, cut as `training/parity.py` does, as the input of a batch.
 fn pieces(model: &Model) -> Tensor {
     let photos = PHOTOS.map(|name| decode_file(&here("tests/images").join(name)).unwrap());
@@ -37,9 +43,7 @@ fn pieces(model: &Model) -> Tensor {
         let photo = &photos[i % PHOTOS.len()];
         let (width, height) = (photo.width() as usize, photo.height() as usize);
         let (left, top) = (37 * i % (width - side + 1), 53 * i % (height - side + 1));
-        let row = |y: usize| &photo.pixels()[(y * width + left) * 3..][..side * 3];
-        let piece = RgbImage::new(side as u32, side as u32, (top..top + side).flat_map(row).copied().collect()).unwrap();
-        input.extend_from_slice(&model.preprocess.apply(&piece).unwrap().to_f32());
+        input.extend_from_slice(&model.preprocess.apply(&cut(photo, [left, top], side)).unwrap().to_f32());
     }
     Tensor::from_f32([COUNT, side, side, 3], input).unwrap()
 }
@@ -72,6 +76,28 @@ fn logits_on_lavapipe() {
 #[test]
 fn logits_on_swiftshader() {
     check(&Device::Gpu(devices::swiftshader()));
+}
+
+/// The built-in model knows the cat and the cup, and not by chance of one crop: squares of all and of less of the height, at the
+/// left, in the middle and at the right.
+#[test]
+fn a_cat_is_a_cat_and_a_cup_a_cup() {
+    let mut classifier = pollster::block_on(Classifier::new(model(NAMES[0]), &Device::Cpu, 1, 1)).unwrap();
+    for (name, label, enough) in [("chelsea.png", "cat", 7), ("coffee.png", "coffee cup", 9)] {
+        let photo = decode_file(&here("tests/images").join(name)).unwrap();
+        let (width, height) = (photo.width() as usize, photo.height() as usize);
+        let mut said = Vec::new();
+        for percent in [100, 90, 80] {
+            let side = height * percent / 100;
+            for left in [0, (width - side) / 2, width - side] {
+                let piece = cut(&photo, [left, (height - side) / 2], side);
+                let (predictions, _) = pollster::block_on(classifier.classify(&[piece])).unwrap();
+                said.push(predictions[0][0].label.clone());
+            }
+        }
+        assert_eq!(said[1], label, "the middle, which is what the classifier is shown of the whole photograph");
+        assert!(said.iter().filter(|s| *s == label).count() >= enough, "{name}: {said:?}");
+    }
 }
 
 #[test]

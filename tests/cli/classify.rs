@@ -193,6 +193,7 @@ fn the_built_in_model_needs_no_file() {
         assert!(scores.len() == 5 && scores.is_sorted_by(|a, b| a >= b) && scores.iter().sum::<f64>() <= 1.001, "{scores:?}");
     }
     assert_eq!(lines[0]["predictions"][0]["label"], "coffee cup");
+    assert_eq!(lines[1]["predictions"][0]["label"], "cat");
     // By name, and on a GPU: the same answer.
     let output = webmamba(&["classify", photos[0], "--model", "mamba_vision_nano", "--adapter", "llvmpipe", "--json"]).expect(0);
     let gpu = &output.json()[0];
