@@ -310,7 +310,7 @@ test('a model that is not there, and one that is slow and cancelled', async (t) 
   await topIs();
 });
 
-test('1,000 frames of the camera leak nothing', async (t) => {
+test('while the camera shows 1,000 frames, nothing is left behind', async (t) => {
   const { page, by, ready, topIs } = await openDemo(t, { query: '?worker=0' });
   await ready();
   await by('heatmap-toggle').check();

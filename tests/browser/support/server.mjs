@@ -30,6 +30,8 @@ const TYPES = {
 
 export class Server {
   #http;
+  /** When it comes back after a while away. */
+  #return;
   #folders = [];
   #files = new Map();
   /** @type {Map<string, Behaviour>} */ #behaviours = new Map();
@@ -44,6 +46,7 @@ export class Server {
   }
 
   stop() {
+    clearTimeout(this.#return);
     this.#http.closeAllConnections();
     return new Promise((resolve) => this.#http.close(resolve));
   }
@@ -57,7 +60,7 @@ export class Server {
     const { port } = this.#http.address();
     this.#http.close();
     this.#http.closeAllConnections();
-    setTimeout(() => this.#http.listen(port, '127.0.0.1'), milliseconds);
+    this.#return = setTimeout(() => this.#http.listen(port, '127.0.0.1'), milliseconds);
   }
 
   /** Serves a folder of the disk below `prefix`, which ends with a slash. */
