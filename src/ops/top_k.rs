@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Input logits `(B, N)`; output `(B, k, 2)`: probability and class index (exact in f32), most probable first; of equal ones the
-/// lower index first.
+/// lower index first. Where a logit is infinite or not a number, the first probability is negative or not a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopK {
     /// How many classes; at most N.
@@ -16,6 +16,9 @@ pub struct TopK {
     /// Divides the logits before the softmax (Guo et al. 2017), so that the probabilities are calibrated; 1 leaves them alone.
     pub temperature: f32,
 }
+
+/// What stands for the sum of all weights where a logit is not finite, as in the kernel.
+const BROKEN: f32 = -1e9;
 
 impl TopK {
     /// The `k` best classes with probabilities by the plain softmax.
@@ -53,7 +56,7 @@ impl Operator for TopK {
             order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
             let max = logits[order[0]];
             let weight = |v: f32| ((v - max) / self.temperature).exp();
-            let sum: f32 = logits.iter().map(|v| weight(*v)).sum();
+            let sum: f32 = if logits.iter().all(|v| v.is_finite()) { logits.iter().map(|v| weight(*v)).sum() } else { BROKEN };
             out.extend(order.iter().take(self.k).flat_map(|i| [weight(logits[*i]) / sum, *i as f32]));
         }
         Tensor::from_f32([inputs[0].shape().rows(), self.k, 2], out)

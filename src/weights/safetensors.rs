@@ -44,14 +44,12 @@ pub(super) fn load(bytes: &Bytes) -> Result<Vec<(String, Entry)>, String> {
 
 /// What a header describes, in the order of the bytes, held against the length of the data where that is known.
 pub(super) fn places(header: &[u8], data_len: Option<usize>) -> Result<Vec<Place>, String> {
-    let checked: Header = serde_json::from_slice(header).map_err(|error| format!("its header is damaged: {error}"))?;
-    let limit = data_len.unwrap_or(usize::MAX) as u64;
-    if let Some((key, end)) = checked.0.iter().find(|(_, end)| *end > limit) {
-        return Err(format!("the file is truncated: {} ends at byte {end} of {limit} bytes of data", quote(key)));
+    let Header(mut list) = serde_json::from_slice(header).map_err(|error| format!("its header is damaged: {error}"))?;
+    if let Some((len, (key, info))) = data_len.and_then(|len| Some((len, list.iter().find(|(_, i)| i.data_offsets.1 > len)?))) {
+        let end = info.data_offsets.1;
+        return Err(format!("the file is truncated: {} ends at byte {end} of {len} bytes of data", quote(key)));
     }
-    let parsed: Metadata = serde_json::from_slice(header).map_err(|error| format!("its header is damaged: {error}"))?;
-    let list: Vec<(String, TensorInfo)> =
-        parsed.offset_keys().into_iter().filter_map(|key| parsed.info(&key).cloned().map(|info| (key, info))).collect();
+    list.sort_by_key(|(_, info)| info.data_offsets);
     // This is what holds shapes, types and offsets against each other.
     let metadata = Metadata::new(None, list.clone()).map_err(describe)?;
     if data_len.is_some_and(|len| len != metadata.data_len()) {
@@ -124,9 +122,9 @@ fn element(dtype: Dtype) -> Option<Element> {
     })
 }
 
-/// The keys and where their bytes end: what has to be looked at before the header is parsed in earnest, because that takes the
-/// last of equal keys, and adds up offsets that nobody has held against the file.
-struct Header(Vec<(String, u64)>);
+/// The keys and what is said of each, in the order of the header. The crate's own parser takes the last of equal keys, and adds up
+/// offsets that nobody has held against the file.
+struct Header(Vec<(String, TensorInfo)>);
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -141,7 +139,7 @@ impl<'de> Deserialize<'de> for Header {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
                 let mut seen = HashSet::new();
-                let mut ends = Vec::new();
+                let mut tensors = Vec::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if !seen.insert(key.clone()) {
                         return Err(A::Error::custom(format_args!("the key {} occurs twice", quote(&key))));
@@ -149,18 +147,14 @@ impl<'de> Deserialize<'de> for Header {
                     if key == "__metadata__" {
                         map.next_value::<IgnoredAny>()?;
                     } else {
-                        ends.push((key, map.next_value::<Offsets>()?.data_offsets.1));
+                        let info = map.next_value()?;
+                        tensors.push((key, info));
                     }
                 }
-                Ok(Header(ends))
+                Ok(Header(tensors))
             }
         }
 
         deserializer.deserialize_map(Keys)
     }
-}
-
-#[derive(serde::Deserialize)]
-struct Offsets {
-    data_offsets: (u64, u64),
 }
