@@ -76,6 +76,11 @@ class Everyday:
             held[members[:count]] = True
         return (~held).nonzero().flatten(), held.nonzero().flatten()
 
+    def indices(self, part: str) -> torch.Tensor:
+        """Of `train`, `val` or `all` images."""
+        train, held = self.split()
+        return {"train": train, "val": held, "all": torch.arange(len(self.labels))}[part]
+
 
 def sampling_weights(labels: torch.Tensor, power: float = 0.5) -> torch.Tensor:
     """A weight an image: classes appear in proportion to their count to the power `1 - power` (0 as found, 1 all alike)."""

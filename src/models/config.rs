@@ -69,6 +69,7 @@ struct Keys {
     resolution: Option<Json>,
     input_resolution: Option<Json>,
     temperature: Option<f32>,
+    licence: Option<String>,
 }
 
 /// A parsed `config.json`.
@@ -189,6 +190,11 @@ impl Config {
             t if t > 0.0 && t.is_finite() => Ok(t),
             t => Err(Error::config(&self.what, format!("temperature {t} must be positive"))),
         }
+    }
+
+    /// The terms of the weights.
+    pub(super) fn licence(&self) -> Option<&str> {
+        self.keys.licence.as_deref()
     }
 
     /// `224`, `[224, 192]` or `[3, 224, 192]`.

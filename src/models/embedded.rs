@@ -17,10 +17,6 @@ const EMBEDDED: &[(&str, &str, &[u8])] = &[
     ),
 ];
 
-/// The terms of the images that all of them were trained on.
-const LICENCE: &str = "webmamba's own weights, trained on images of Tiny-ImageNet (non-commercial research use), Caltech-101 \
-                       (CC BY 4.0) and the Grocery Store dataset (MIT); see the model card";
-
 /// Names of the models inside the library, the default one first; none without the feature `embedded-model`.
 pub fn embedded_names() -> impl Iterator<Item = &'static str> {
     EMBEDDED.iter().map(|(name, _, _)| *name)
@@ -37,7 +33,6 @@ impl Model {
         };
         let mut model = Self::new(Weights::from_bytes(name, Bytes::new(*weights))?, Some(config), options)?;
         (*name).clone_into(&mut model.name);
-        LICENCE.clone_into(&mut model.licence);
         Ok(model)
     }
 }

@@ -152,7 +152,7 @@ pub struct Model {
     pub labels: Labels,
     /// Divides the logits before the softmax, so that scores are calibrated; 1 where the config says nothing.
     pub temperature: f32,
-    /// What is known of the terms of the weights.
+    /// The terms of the weights: what the config says, else what is known of the published ones.
     pub licence: String,
     /// What had to be assumed because the checkpoint does not say it.
     pub assumptions: Vec<String>,
@@ -208,6 +208,7 @@ impl Model {
         }
         preprocess.validate()?;
         let temperature = config.as_ref().map_or(Ok(1.0), config::Config::temperature)?;
+        let licence = config.as_ref().and_then(config::Config::licence).unwrap_or_else(|| architecture.licence_note()).to_owned();
         let labels = match (&options.labels, config.and_then(|c| c.labels)) {
             (Some(labels), _) => labels.clone(),
             (None, Some(labels)) => labels,
@@ -221,7 +222,6 @@ impl Model {
                 labels.len()
             )));
         }
-        let licence = architecture.licence_note().to_owned();
         let model = Self { name, architecture, weights, preprocess, labels, temperature, licence, assumptions };
         // Every key is held against the architecture now, not at the first run.
         model.graph(&model.options(1))?;

@@ -56,6 +56,14 @@ pub fn softplus(x: f32) -> f32 {
     if e < 0.03 { e * (1.0 - e * (0.5 - e * (1.0 / 3.0 - e * 0.25))) } else { (1.0 + e).ln() }
 }
 
+/// Probabilities of finite logits that a temperature divides; through the library's exponential, as they are few.
+pub fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f32> = logits.iter().map(|v| ((v - max) / temperature).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
+}
+
 /// y += a b, element by element.
 #[multiversion::multiversion(targets = "simd")]
 pub fn multiply_add(y: &mut [f32], a: &[f32], b: &[f32]) {

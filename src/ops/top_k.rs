@@ -2,13 +2,13 @@
 
 use crate::{
     error::Result,
-    ops::{Operator, exactly},
+    ops::{Operator, exactly, math},
     program::{Kernel, Lowering, Params, padded_channels, params},
     tensor::{Shape, Tensor},
 };
 
 /// Input logits `(B, N)`; output `(B, k, 2)`: probability and class index (exact in f32), most probable first; of equal ones the
-/// lower index first. Where a logit is infinite or not a number, the first probability is negative or not a number.
+/// lower index first. Where a logit is infinite or not a number, the first probability is negative.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TopK {
     /// How many classes; at most N.
@@ -16,9 +16,6 @@ pub struct TopK {
     /// Divides the logits before the softmax (Guo et al. 2017), so that the probabilities are calibrated; 1 leaves them alone.
     pub temperature: f32,
 }
-
-/// What stands for the sum of all weights where a logit is not finite, as in the kernel.
-const BROKEN: f32 = -1e9;
 
 impl TopK {
     /// The `k` best classes with probabilities by the plain softmax.
@@ -54,10 +51,9 @@ impl Operator for TopK {
         for logits in inputs[0].to_f32().chunks_exact(classes) {
             let mut order: Vec<usize> = (0..classes).collect();
             order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
-            let max = logits[order[0]];
-            let weight = |v: f32| ((v - max) / self.temperature).exp();
-            let sum: f32 = if logits.iter().all(|v| v.is_finite()) { logits.iter().map(|v| weight(*v)).sum() } else { BROKEN };
-            out.extend(order.iter().take(self.k).flat_map(|i| [weight(logits[*i]) / sum, *i as f32]));
+            let finite = logits.iter().all(|v| v.is_finite());
+            let scores = if finite { math::softmax(logits, self.temperature) } else { vec![-1.0; classes] };
+            out.extend(order.iter().take(self.k).flat_map(|i| [scores[*i], *i as f32]));
         }
         Tensor::from_f32([inputs[0].shape().rows(), self.k, 2], out)
     }

@@ -276,6 +276,20 @@ test('labels and size of the user', async (t) => {
   assert.ok(predictions.length <= 3 && predictions.every(({ index, label, score }) => label === `class ${index}` && score >= 0.01));
 });
 
+test('info of a built-in model tells its name and the terms of its images', async (t) => {
+  const { page } = await setUp(t);
+  for (const model of ['mamba_vision_nano', 'mila_nano']) {
+    const { name, licence } = await page.evaluate(async (model) => {
+      const clf = await webmamba.ImageClassifier.load(model, { device: 'cpu' });
+      const { name, licence } = clf.info;
+      await clf.dispose();
+      return { name, licence };
+    }, model);
+    assert.equal(name, model);
+    assert.match(licence, /Tiny-ImageNet/);
+  }
+});
+
 test('info says what is known of the model and its device', async (t) => {
   const { page } = await setUp(t);
   for (const device of ['webgpu', 'cpu']) {

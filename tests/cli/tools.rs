@@ -92,6 +92,15 @@ fn info_describes_checkpoints() {
 }
 
 #[test]
+fn info_tells_the_terms_that_a_config_states() {
+    let sandbox = Sandbox::new("mambavision_micro");
+    let model = sandbox.hugging_face(json!({ "licence": "ours, for everybody" }));
+    assert_eq!(webmamba(&["info", &model, "--json"]).expect(0).json()[0]["licence"], "ours, for everybody");
+    let built_in = webmamba(&["info", "mamba_vision_nano", "--json"]).expect(0).json()[0]["licence"].clone();
+    assert!(built_in.as_str().unwrap().contains("Tiny-ImageNet"), "{built_in}");
+}
+
+#[test]
 fn info_describes_published_variants_without_their_files() {
     for (name, model, params) in [("mamba_vision_t", "mamba_vision_t", 31_794_248), ("mlla-t", "mila_t", 24_392_200)] {
         let info = webmamba(&["info", name, "--json"]).expect(0).json()[0].clone();
