@@ -108,6 +108,48 @@ pub(super) fn matmul(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], [m, k, n]: [
     }
 }
 
+/// out = x W^T for `[m, k, n]`: x has rows of `stride` values, of which the first k are read, the weight is `[n, k]`.
+///
+/// Either factor or the result has to be turned, since vector units want neighbours along the same axis of all of them. `matmul`
+/// turns the weight, which takes longer than the product itself where there are few rows; there x and the result are smaller.
+pub(super) fn linear(x: &[f32], stride: usize, weight: &[f32], out: &mut [f32], [m, k, n]: [usize; 3]) {
+    if m * (k + n) > k * n {
+        let x = Matrix { values: x, row_stride: stride, column_stride: 1 };
+        let weight = Matrix { values: weight, row_stride: 1, column_stride: k };
+        return matmul(x, weight, out, [m, k, n], Threads::All);
+    }
+    let turned_x = transpose(x, stride, [m, k]);
+    let mut turned = vec![0.0; m * n];
+    // As (W x^T): row-major n x m, whose columns are the rows of `out`.
+    let weight = Matrix { values: weight, row_stride: k, column_stride: 1 };
+    let turned_x = Matrix { values: &turned_x, row_stride: m, column_stride: 1 };
+    matmul(weight, turned_x, &mut turned, [n, k, m], Threads::All);
+    transpose_into(&turned, m, [n, m], out);
+}
+
+/// The first `columns` values of `rows` rows, that are `stride` apart, as a matrix `[columns, rows]`.
+fn transpose(src: &[f32], stride: usize, [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let mut out = vec![0.0; rows * columns];
+    transpose_into(src, stride, [rows, columns], &mut out);
+    out
+}
+
+/// As [`transpose`], into memory that is there.
+fn transpose_into(src: &[f32], stride: usize, [rows, columns]: [usize; 2], out: &mut [f32]) {
+    /// Side of the squares that are turned at a time: a cache line of every row that is read or written.
+    const SIDE: usize = 16;
+    assert!(out.len() == rows * columns && columns <= stride, "cannot turn {rows} x {columns} of rows of {stride}");
+    crate::platform::par_chunks_mut(out, SIDE * rows, |i, turned| {
+        for (j, block) in src.chunks(SIDE * stride).enumerate() {
+            for (column, row) in turned.chunks_exact_mut(rows).enumerate() {
+                for (value, from) in row[j * SIDE..].iter_mut().zip(block.chunks(stride)) {
+                    *value = from[i * SIDE + column];
+                }
+            }
+        }
+    });
+}
+
 params! {
     struct GemmParams {
         rows: u32,
@@ -177,4 +219,34 @@ pub(super) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &Epilogue
         first += count;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_few_and_of_many_rows_agree_with_sums() {
+        let wave = |n: usize, step: usize| (0..n).map(|i| (i * step % 101) as f32 * 0.02 - 1.0).collect::<Vec<f32>>();
+        // Rows, what is read of them, columns, and the length of a row; both ways of turning, and the border between them.
+        for [m, k, n, stride] in [
+            [1, 1, 1, 1],
+            [1, 65, 3, 65],
+            [3, 63, 197, 65],
+            [49, 197, 65, 200],
+            [48, 96, 96, 96],
+            [49, 96, 96, 97],
+            [197, 3, 65, 3],
+        ] {
+            let (x, weight) = (wave(m * stride, 37), wave(n * k, 29));
+            let mut out = vec![f32::NAN; m * n];
+            linear(&x, stride, &weight, &mut out, [m, k, n]);
+            for (row, x) in out.chunks_exact(n).zip(x.chunks_exact(stride)) {
+                for (value, filter) in row.iter().zip(weight.chunks_exact(k)) {
+                    let want: f64 = x.iter().zip(filter).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    assert!((f64::from(*value) - want).abs() < 1e-4, "{m} x {k} x {n}: {value}, not {want}");
+                }
+            }
+        }
+    }
 }

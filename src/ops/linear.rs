@@ -42,13 +42,7 @@ impl Operator for Linear {
         let (n, k) = (w.shape().dims()[0], w.shape().dims()[1]);
         let rows = x.shape().rows();
         let mut out = vec![0.0; rows * n];
-        gemm::matmul(
-            gemm::Matrix { values: &x.to_f32(), row_stride: x.shape().last(), column_stride: 1 },
-            gemm::Matrix { values: &w.to_f32(), row_stride: 1, column_stride: k },
-            &mut out,
-            [rows, k, n],
-            gemm::Threads::All,
-        );
+        gemm::linear(&x.to_f32(), x.shape().last(), &w.to_f32(), &mut out, [rows, k, n]);
         let epilogue = self.epilogue.prepare(inputs);
         let chunk = (1usize << 14).div_ceil(n).max(1);
         crate::platform::par_chunks_mut(&mut out, chunk * n, |i, rows| epilogue.apply(rows, n, i * chunk));
