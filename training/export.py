@@ -41,7 +41,7 @@ A tenth of every class and source is held out by a fixed seed.
 
 {recipe}
 
-Trained for {epochs} epochs ({minutes:.0f} minutes); the weights are an exponential moving average. Augmentation imitates cameras:
+Trained for {epochs} epochs ({minutes:.0f} minutes){earlier}; the weights are an exponential moving average. Augmentation imitates cameras:
 crops and shifts, flips, brightness, contrast, white balance, blur, noise, JPEG blocks; mixup and cutmix. See `training/`.
 
 ## Limits
@@ -94,6 +94,7 @@ def card(name: str, config: dict, result: dict, parameters: int, checkpoint: dic
         recipe=", ".join(f"{k} {v}" for k, v in recipe.items()),
         epochs=checkpoint["state"]["epoch"],
         minutes=checkpoint["state"]["elapsed"] / 60,
+        earlier="".join(f", after {run['epochs']} ({run['minutes']}) of another run" for run in checkpoint.get("earlier", [])[::-1]),
         confusions=", ".join(f"{c['true']} / {c['said']} ({c['images']} of {c['of']})" for c in result["confusions"][:8]),
         weakest=", ".join(f"{w['class']} {w['top1']} %" for w in result["weakest"][:6]),
         **{k: result[k] for k in ("ece", "ece_uncalibrated", "temperature", "mean_class_top1")},

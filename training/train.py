@@ -113,9 +113,13 @@ class Helper:
         return self.here.recv()
 
 
-def start_from(path: Path, device: str) -> dict[str, Tensor]:
-    """The weights of an exported folder, or the averaged ones of a checkpoint."""
-    return load(path, device)[0].state_dict() if path.is_dir() else torch.load(path, map_location=device, weights_only=True)["ema"]
+def start_from(path: Path, device: str) -> tuple[dict[str, Tensor], list[dict]]:
+    """The weights of an exported folder, or the averaged ones of a checkpoint, and what is known of the runs that made them."""
+    if path.is_dir():
+        return load(path, device)[0].state_dict(), []
+    saved = torch.load(path, map_location=device, weights_only=True)
+    run = {"epochs": saved["state"]["epoch"], "minutes": round(saved["state"]["elapsed"] / 60)}
+    return saved["ema"], [*saved.get("earlier", []), run]
 
 
 def main() -> None:
@@ -141,9 +145,11 @@ def main() -> None:
     model = build(config["model"], num_classes=len(data.names), drop_path=recipe["drop_path"])
     model = model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(parameter_groups(model, recipe["weight_decay"]), lr=recipe["lr"], betas=(0.9, 0.99), fused=True)
+    earlier = []
     if args.init:
+        start, earlier = start_from(args.init, device)
         # Rotation tables are not exported, and another input size has others.
-        start = {k: v for k, v in start_from(args.init, device).items() if not k.endswith("rotations")}
+        start = {k: v for k, v in start.items() if not k.endswith("rotations")}
         model.load_state_dict({**model.state_dict(), **start})
     ema = Ema(model, recipe["ema_decay"])
     state = {"step": 0, "epoch": 0, "elapsed": 0.0}
@@ -153,14 +159,14 @@ def main() -> None:
         model.load_state_dict(saved["model"])
         ema.model.load_state_dict(saved["ema"])
         optimiser.load_state_dict(saved["optimiser"])
-        state = saved["state"]
+        state, earlier = saved["state"], saved.get("earlier", [])
         torch.manual_seed(recipe["seed"] + state["step"])
         print(f"resumed after epoch {state['epoch']}, step {state['step']}, {state['elapsed'] / 60:.1f} min")
 
     def save() -> None:
         partial = last.with_suffix(".partial")
         torch.save({"model": model.state_dict(), "ema": ema.model.state_dict(), "optimiser": optimiser.state_dict(),
-                    "state": state, "config": config}, partial)
+                    "state": state, "earlier": earlier, "config": config}, partial)
         partial.rename(last)
 
     batch, classes = recipe["batch"], len(data.names)

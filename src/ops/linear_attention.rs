@@ -10,7 +10,7 @@
 
 use crate::{
     error::Result,
-    ops::{Operator, rope::RopeGrid},
+    ops::{Operator, gemm, rope::RopeGrid},
     platform,
     program::{BufRef, Kernel, Lowering, Packing, Params, padded_channels, params},
     tensor::{Shape, Tensor},
@@ -30,6 +30,8 @@ pub struct LinearAttention {
 const EPS: f32 = 1e-6;
 /// Workgroups that the reduction over tokens should at least have, so that small batches still fill a device.
 const MIN_WORKGROUPS: usize = 64;
+/// Tokens of which the CPU multiplies the queries at a time.
+const CPU_TOKENS: usize = 64;
 /// Fewest tokens worth a partial sum of their own.
 const MIN_TOKENS: usize = 32;
 
@@ -121,14 +123,11 @@ impl Operator for LinearAttention {
             let (image, first) = (i / self.heads, i % self.heads * head);
             let mut kv = vec![0.0; head * head + head];
             let (products, mean) = kv.split_at_mut(head * head);
-            for token in image * d.tokens..(image + 1) * d.tokens {
-                let k = &rotated[token * 2 * c + c + first..][..head];
-                let v = &v[token * c + first..][..head];
-                for (row, k) in products.chunks_exact_mut(head).zip(k) {
-                    for (p, v) in row.iter_mut().zip(v) {
-                        *p += k * v;
-                    }
-                }
+            let start = image * d.tokens;
+            let k = gemm::Matrix { values: &rotated[start * 2 * c + c + first..], row_stride: 1, column_stride: 2 * c };
+            let v = gemm::Matrix { values: &v[start * c + first..], row_stride: c, column_stride: 1 };
+            gemm::matmul(k, v, products, [head, d.tokens, head], gemm::Threads::One);
+            for token in start..start + d.tokens {
                 for (m, k) in mean.iter_mut().zip(&qk[token * 2 * c + c + first..]) {
                     *m += k;
                 }
@@ -139,19 +138,30 @@ impl Operator for LinearAttention {
             kv
         });
         let mut out = vec![0.0; v.len()];
-        platform::par_chunks_mut(&mut out, c, |token, row| {
-            for (h, y) in row.chunks_exact_mut(head).enumerate() {
-                let (kv, mean) = reduced[token / d.tokens * self.heads + h].split_at(head * head);
-                let at = token * 2 * c + h * head;
-                for (q, kv) in rotated[at..at + head].iter().zip(kv.chunks_exact(head)) {
-                    for (y, kv) in y.iter_mut().zip(kv) {
-                        *y += q * kv;
+        platform::par_chunks_mut(&mut out, CPU_TOKENS * c, |i, out| {
+            let mut products = vec![0.0; CPU_TOKENS * head];
+            let (mut token, end) = (i * CPU_TOKENS, i * CPU_TOKENS + out.len() / c);
+            let mut rows = out;
+            while token < end {
+                // The next image has other sums.
+                let image = token / d.tokens;
+                let count = end.min((image + 1) * d.tokens) - token;
+                let (now, later) = rows.split_at_mut(count * c);
+                for (h, reduced) in reduced[image * self.heads..][..self.heads].iter().enumerate() {
+                    let (kv, mean) = reduced.split_at(head * head);
+                    let at = token * 2 * c + h * head;
+                    let q = gemm::Matrix { values: &rotated[at..], row_stride: 2 * c, column_stride: 1 };
+                    let kv = gemm::Matrix { values: kv, row_stride: head, column_stride: 1 };
+                    let products = &mut products[..count * head];
+                    gemm::matmul(q, kv, products, [count, head, head], gemm::Threads::One);
+                    for (t, (row, product)) in now.chunks_exact_mut(c).zip(products.chunks_exact(head)).enumerate() {
+                        let norm: f32 = qk[at + t * 2 * c..].iter().zip(mean).map(|(q, m)| q * m).sum();
+                        for (y, product) in row[h * head..].iter_mut().zip(product) {
+                            *y = product / (norm + EPS);
+                        }
                     }
                 }
-                let norm: f32 = qk[at..at + head].iter().zip(mean).map(|(q, m)| q * m).sum();
-                for y in y {
-                    *y /= norm + EPS;
-                }
+                (rows, token) = (later, token + count);
             }
         });
         Tensor::from_f32(inputs[1].shape().clone(), out)

@@ -33,11 +33,21 @@ def test_a_run_starts_from_exported_weights(tmp_path):
     model = build(CONFIG)
     save_file({k: v.half() for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    start = start_from(tmp_path, "cpu")
+    start, earlier = start_from(tmp_path, "cpu")
+    assert not earlier
     for key, value in build(CONFIG).state_dict().items():
         if not key.endswith("num_batches_tracked"):
             torch.testing.assert_close(start[key], model.state_dict()[key].half().float(), rtol=0, atol=0)
             assert start[key].shape == value.shape
+
+
+def test_a_run_starts_from_the_averaged_weights_of_another_and_knows_of_it(tmp_path):
+    average = {k: v + 1 for k, v in build(CONFIG).state_dict().items()}
+    state = {"step": 7, "epoch": 3, "elapsed": 130.0}
+    torch.save({"ema": average, "state": state, "earlier": [{"epochs": 40, "minutes": 90}]}, tmp_path / "last.pt")
+    start, earlier = start_from(tmp_path / "last.pt", "cpu")
+    assert all(torch.equal(start[k], v) for k, v in average.items())
+    assert earlier == [{"epochs": 40, "minutes": 90}, {"epochs": 3, "minutes": 2}]
 
 
 @pytest.mark.parametrize("size", [48, 64, 96])
