@@ -113,7 +113,7 @@ pub(super) fn matmul(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], [m, k, n]: [
 /// Either factor or the result has to be turned, since vector units want neighbours along the same axis of all of them. `matmul`
 /// turns the weight, which takes longer than the product itself where there are few rows; there x and the result are smaller.
 pub(super) fn linear(x: &[f32], stride: usize, weight: &[f32], out: &mut [f32], [m, k, n]: [usize; 3]) {
-    if m * (k + n) > k * n {
+    if !crate::platform::TURNS_ROWS || m * (k + n) > k * n {
         let x = Matrix { values: x, row_stride: stride, column_stride: 1 };
         let weight = Matrix { values: weight, row_stride: 1, column_stride: k };
         return matmul(x, weight, out, [m, k, n], Threads::All);

@@ -12,6 +12,9 @@ use crate::{
 /// The directive that a shader with subgroup operations starts with: naga takes the operations and rejects the directive.
 pub(crate) const ENABLE_SUBGROUPS: &str = "";
 
+/// Whether products of few rows turn the rows instead of the weight.
+pub(crate) const TURNS_ROWS: bool = true;
+
 /// The bytes of a file, mapped into memory and read as they are needed.
 ///
 /// # Errors

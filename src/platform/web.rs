@@ -10,6 +10,9 @@ use crate::{
 /// The directive that a shader with subgroup operations starts with: browsers insist on it.
 pub(crate) const ENABLE_SUBGROUPS: &str = "enable subgroups;\n";
 
+/// Whether products of few rows turn the rows instead of the weight: code built for size takes as long for either.
+pub(crate) const TURNS_ROWS: bool = false;
+
 /// There are no files to map.
 ///
 /// # Errors
