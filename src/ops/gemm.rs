@@ -118,24 +118,17 @@ pub(super) fn linear(x: &[f32], stride: usize, weight: &[f32], out: &mut [f32], 
         let weight = Matrix { values: weight, row_stride: 1, column_stride: k };
         return matmul(x, weight, out, [m, k, n], Threads::All);
     }
-    let turned_x = transpose(x, stride, [m, k]);
-    let mut turned = vec![0.0; m * n];
+    let (mut turned_x, mut turned) = (vec![0.0; k * m], vec![0.0; n * m]);
+    transpose(x, stride, [m, k], &mut turned_x);
     // As (W x^T): row-major n x m, whose columns are the rows of `out`.
     let weight = Matrix { values: weight, row_stride: k, column_stride: 1 };
     let turned_x = Matrix { values: &turned_x, row_stride: m, column_stride: 1 };
     matmul(weight, turned_x, &mut turned, [n, k, m], Threads::All);
-    transpose_into(&turned, m, [n, m], out);
+    transpose(&turned, m, [n, m], out);
 }
 
 /// The first `columns` values of `rows` rows, that are `stride` apart, as a matrix `[columns, rows]`.
-fn transpose(src: &[f32], stride: usize, [rows, columns]: [usize; 2]) -> Vec<f32> {
-    let mut out = vec![0.0; rows * columns];
-    transpose_into(src, stride, [rows, columns], &mut out);
-    out
-}
-
-/// As [`transpose`], into memory that is there.
-fn transpose_into(src: &[f32], stride: usize, [rows, columns]: [usize; 2], out: &mut [f32]) {
+fn transpose(src: &[f32], stride: usize, [rows, columns]: [usize; 2], out: &mut [f32]) {
     /// Side of the squares that are turned at a time: a cache line of every row that is read or written.
     const SIDE: usize = 16;
     assert!(out.len() == rows * columns && columns <= stride, "cannot turn {rows} x {columns} of rows of {stride}");
