@@ -20,13 +20,11 @@ mkdir -p $bindings $package/dist/models
 cargo run --quiet --release -p xtask -- target/wasm32-unknown-unknown/wasm/webmamba.wasm $bindings
 node scripts/labels.mjs src/labels/imagenet1k.txt $bindings/labels
 
-# Comments stay in the declarations, where editors show them, and cost nothing in the code.
-pkg/node_modules/.bin/tsc -p pkg --emitDeclarationOnly
-pkg/node_modules/.bin/tsc -p pkg --declaration false --removeComments
+node scripts/configs.mjs models $bindings
+node scripts/front.mjs $bindings $package/dist
 pkg/node_modules/.bin/wasm-opt -Oz --enable-simd --enable-reference-types --enable-bulk-memory --enable-multivalue \
     --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals \
     $bindings/webmamba_bg.wasm -o $package/dist/webmamba_bg.wasm
-cp $bindings/webmamba.js $bindings/webmamba.d.ts $package/dist/
 cp -r $bindings/labels $package/dist/
 cp pkg/package.json pkg/README.md LICENSE-MIT LICENSE-APACHE $package/
 for model in models/*/; do

@@ -1,7 +1,11 @@
 /** The package's main class. */
+import { Calls } from './calls.js';
 import { LocalEngine, type Engine, type RawResult } from './engine.js';
-import { DisposedError } from './errors.js';
+import { DownloadError, WebmambaError } from './errors.js';
 import { toPicture } from './frames.js';
+import { wasmSource } from './init.js';
+import { locate } from './locate.js';
+import { checkClassify, checkFeatures, checkLoad, checkVideo } from './options.js';
 import { RemoteEngine } from './remote.js';
 import type {
   Classification, ClassifyOptions, Features, ImageSource, LoadOptions, ModelInfo, ModelSource, Prediction, ProfileEntry,
@@ -15,24 +19,37 @@ const FROM_DEVICE = 8;
 /** A model that is ready to classify images. */
 export class ImageClassifier {
   readonly #engine: Engine;
-  #disposed = false;
+  readonly #calls = new Calls();
 
-  /** For `load` and for tests; use {@link ImageClassifier.load}. */
-  protected constructor(engine: Engine) {
-    this.#engine = engine;
+  /** For {@link ImageClassifier.load}. */
+  protected constructor(engine: object) {
+    if (!engine) throw new WebmambaError('Classifiers are made by ImageClassifier.load(), not by `new`.');
+    this.#engine = engine as Engine;
   }
 
   /**
    * Downloads a model, brings it to the device, compiles its kernels and warms them up.
    *
+   * @throws {InvalidOptionError} an option that does not exist or cannot have this value
    * @throws {DownloadError} a file cannot be fetched
    * @throws {UnsupportedCheckpointError} the files are not a model that can be run
    * @throws {WebGpuUnavailableError} WebGPU was asked for and is not there
    * @throws {OutOfMemoryError} the model is too large for the device
+   * @throws {WorkerError} a worker was asked for and cannot be started
    * @throws `AbortError` when `signal` is aborted; what has been downloaded by then is kept for the next time
    */
   static async load(source: ModelSource = 'mamba_vision_nano', options: LoadOptions = {}): Promise<ImageClassifier> {
-    const engine = options.worker ? await RemoteEngine.load(source, options) : await LocalEngine.load(source, options);
+    checkLoad(options);
+    const model = locate(source, options);
+    const engine = options.worker
+      ? await RemoteEngine.load(model, options, wasmSource())
+      : await LocalEngine.load(model, options, wasmSource);
+    try {
+      engine.info.labels = await labelsOf(engine.info);
+    } catch (error) {
+      await engine.dispose();
+      throw new DownloadError(`The names of ImageNet's classes cannot be loaded (${(error as Error).message}); give \`labels\`.`, { cause: error });
+    }
     return new this(engine);
   }
 
@@ -53,23 +70,22 @@ export class ImageClassifier {
    * @throws {DeviceLostError} the device went away
    */
   async classify(source: ImageSource, options: ClassifyOptions = {}): Promise<Classification> {
+    checkClassify(options);
     return this.#classify(source, options);
   }
 
-  async #classify(source: ImageSource, options: ClassifyOptions, smoothing?: Smoothing): Promise<Classification> {
+  #classify(source: ImageSource, options: ClassifyOptions, smoothing?: Smoothing): Promise<Classification> {
+    options.signal?.throwIfAborted();
+    return this.#calls.begin(() => this.#classifyNext(source, options, smoothing));
+  }
+
+  async #classifyNext(source: ImageSource, options: ClassifyOptions, smoothing?: Smoothing): Promise<Classification> {
     const { topK = 5, threshold = 0, heatmap = false, signal } = options;
-    signal?.throwIfAborted();
-    this.#check();
     const start = performance.now();
     const picture = await toPicture(source, signal);
     const decoded = performance.now();
-    let raw: RawResult;
-    try {
-      raw = await this.#engine.run(picture, { scores: topK > FROM_DEVICE || smoothing !== undefined, map: heatmap });
-    } finally {
-      picture.close();
-    }
-    signal?.throwIfAborted();
+    const wanted = { scores: topK > FROM_DEVICE || smoothing !== undefined, map: heatmap };
+    const raw = await this.#calls.next(() => this.#engine.run(picture, wanted), signal, () => picture.close());
     const scores = smoothing && raw.scores ? smoothing.next(raw.scores) : raw.scores;
     const predictions = (scores ? best(scores, topK) : pairs(raw).slice(0, topK))
       .filter(([, score]) => score >= threshold)
@@ -82,7 +98,8 @@ export class ImageClassifier {
       total: performance.now() - start,
     };
     if (!raw.map) return { predictions, timing };
-    const { region: [x, y, width, height], ...map } = raw.map;
+    const { region, ...map } = raw.map;
+    const [x, y, width, height] = region.map((n) => n * picture.scale) as typeof region;
     return { predictions, timing, heatmap: { ...map, region: { x, y, width, height } } };
   }
 
@@ -93,55 +110,58 @@ export class ImageClassifier {
    * @throws as {@link classify}; `AbortError` when `signal` is aborted
    */
   async *classifyVideo(video: HTMLVideoElement, options: VideoOptions = {}): AsyncGenerator<VideoClassification, void, void> {
-    const clock = new FrameClock(video, options.maxFps, options.signal);
-    const smoothing = options.smoothing ? new Smoothing(options.smoothing) : undefined;
+    const { maxFps, smoothing: past, ...rest } = options;
+    checkVideo(options);
+    this.#calls.check();
+    const clock = new FrameClock(video, maxFps, [options.signal, this.#calls.ended]);
+    const smoothing = past ? new Smoothing(past) : undefined;
     while (await clock.next()) {
-      if (this.#disposed) return;
-      const result = await this.#classify(video, options, smoothing);
+      const result = await this.#classify(video, rest, smoothing);
       yield { ...result, ...clock.count() };
     }
+    this.#calls.check();
   }
 
   /** What the model sees: outputs of its stages, what its head takes, and the logits. */
   async features(source: ImageSource, options: { signal?: AbortSignal } = {}): Promise<Features> {
-    options.signal?.throwIfAborted();
-    this.#check();
-    const picture = await toPicture(source, options.signal);
-    try {
-      return await this.#engine.features(picture);
-    } finally {
-      picture.close();
-    }
+    checkFeatures(options);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    return this.#calls.begin(async () => {
+      const picture = await toPicture(source, signal);
+      return this.#calls.next(() => this.#engine.features(picture), signal, () => picture.close());
+    });
   }
 
   /**
    * Milliseconds of every kernel launch (WebGPU, where the adapter has timestamps) or operator (CPU) of one run. They do not
    * depend on the image.
    */
-  async profile(_source?: ImageSource): Promise<ProfileEntry[]> {
-    this.#check();
-    return this.#engine.profile();
+  async profile(): Promise<ProfileEntry[]> {
+    return this.#calls.begin(() => this.#calls.next(() => this.#engine.profile()));
   }
 
   /** Objects made on the device so far (buffers, bind groups, pipelines), for tests of leaks; empty on the CPU. */
   async allocations(): Promise<number[]> {
-    this.#check();
-    return this.#engine.allocations();
+    return this.#calls.begin(() => this.#calls.next(() => this.#engine.allocations()));
   }
 
   /** Gives back all memory. Waits for calls in progress; later ones fail with {@link DisposedError}. */
   async dispose(): Promise<void> {
-    this.#disposed = true;
+    await this.#calls.end();
     await this.#engine.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
   }
+}
 
-  #check(): void {
-    if (this.#disposed) throw new DisposedError('The classifier was disposed; load the model again.');
-  }
+/** Class names; of 1000 classes without names ImageNet's, of others the indices. */
+async function labelsOf({ labels, classes }: ModelInfo): Promise<readonly string[]> {
+  if (labels.length) return labels;
+  if (classes === 1000) return (await import('./labels/imagenet1k.js')).labels;
+  return Array.from({ length: classes }, (_, i) => String(i));
 }
 
 function pairs({ indices, values }: RawResult): [number, number][] {

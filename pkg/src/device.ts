@@ -13,20 +13,35 @@ export interface OpenDevice {
   info: DeviceInfo;
 }
 
-const ENABLE =
-  'use a current Chrome or Edge, Safari 26, or Firefox 141 and later, over https or localhost, ' +
-  "and see that hardware acceleration is on in its settings; or load with `device: 'cpu'`";
+interface Runtimes {
+  process?: { versions?: { node?: string } };
+  Deno?: unknown;
+  Bun?: unknown;
+}
+
+/** What this is, and how one gets WebGPU there. */
+function runtime(): [name: string, advice: string] {
+  const { process, Deno, Bun } = globalThis as Runtimes;
+  const cpu = "or load with `device: 'cpu'`";
+  if (Deno) return ['this Deno', `use a current Deno and see that the machine has a graphics driver; ${cpu}`];
+  if (Bun || process?.versions?.node) {
+    return [Bun ? 'Bun' : 'Node.js', `set \`navigator.gpu\` by a package such as npm's \`webgpu\`; ${cpu}`];
+  }
+  const browsers = 'use a current Chrome or Edge, Safari 26, or Firefox 141 and later, over https or localhost';
+  return ['this browser', `${browsers}, and see that hardware acceleration is on in its settings; ${cpu}`];
+}
 
 /** Opens what the options ask for. */
 export async function openDevice(wasm: Wasm, options: LoadOptions): Promise<OpenDevice> {
   const wanted = options.device ?? 'auto';
   if (typeof wanted === 'object') {
-    return adopt(wasm, wanted, wanted.adapterInfo, "the page's own WebGPU device", false);
+    const device = wanted as GPUDevice;
+    return adopt(wasm, device, device.adapterInfo, "the page's own WebGPU device", false);
   }
   if (wanted === 'cpu') return cpu(wasm, 'the CPU, as asked for');
   if (wanted === 'webgpu') {
     const adapter = await findAdapter(options.powerPreference);
-    if (typeof adapter === 'string') throw new WebGpuUnavailableError(`${adapter.charAt(0).toUpperCase()}${adapter.slice(1)}: ${ENABLE}.`);
+    if (typeof adapter === 'string') throw new WebGpuUnavailableError(`${adapter.charAt(0).toUpperCase()}${adapter.slice(1)}: ${runtime()[1]}.`);
     return open(wasm, adapter, 'WebGPU, as asked for');
   }
   const adapter = await findAdapter(options.powerPreference);
@@ -51,7 +66,7 @@ function cpu(wasm: Wasm, reason: string): OpenDevice {
 /** An adapter, or why there is none. */
 async function findAdapter(powerPreference?: GPUPowerPreference): Promise<GPUAdapter | string> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
-  if (!gpu) return 'this browser has no WebGPU';
+  if (!gpu) return `${runtime()[0]} has no WebGPU`;
   const options: GPURequestAdapterOptions = powerPreference ? { powerPreference } : {};
   const adapter = (await gpu.requestAdapter(options)) ?? (await gpu.requestAdapter({ forceFallbackAdapter: true }));
   return adapter ?? 'no graphics adapter was found for WebGPU';

@@ -1,6 +1,6 @@
 /** Files from the network: streamed, resumed after interruptions, kept in the browser's Cache API. */
 import { DownloadError } from './errors.js';
-import { readFile } from './wasm.js';
+import { lastPart, readFile, resolveUrl, shown } from './urls.js';
 
 export interface FetchOptions {
   cache: boolean;
@@ -24,7 +24,7 @@ const PIECE = 8 << 20;
 const RETRIES = 3;
 
 /** A small text file. */
-export async function fetchText(url: URL, options: FetchOptions): Promise<string> {
+export async function fetchText(url: string | URL, options: FetchOptions): Promise<string> {
   const download = await openDownload(url, options);
   const decoder = new TextDecoder();
   let text = '';
@@ -33,11 +33,17 @@ export async function fetchText(url: URL, options: FetchOptions): Promise<string
 }
 
 /** Finds out whether a file is there and how long it is; the bytes come from the cache as far as that has them. */
-export async function openDownload(url: URL, options: FetchOptions): Promise<Download> {
-  const file = decodeURIComponent(url.pathname.split('/').at(-1) || url.hostname);
+export async function openDownload(address: string | URL, options: FetchOptions): Promise<Download> {
+  let url: URL;
+  try {
+    url = resolveUrl(address);
+  } catch (error) {
+    throw new DownloadError(`${shown(address)} is no address that can be fetched from here.`, { cause: error });
+  }
+  const file = lastPart(url);
   if (url.protocol === 'file:') {
     const bytes = await readFile(url).catch((error: unknown) => {
-      throw new DownloadError(`${file} cannot be read (${(error as Error).message}).`, { cause: error });
+      throw new DownloadError(`${url.href} cannot be read (${(error as Error).message}).`, { cause: error });
     });
     return { file, total: bytes.byteLength, stream: () => once(bytes) };
   }
@@ -166,7 +172,7 @@ class NetworkFile {
   }
 
   #failed(reason: string, cause?: unknown): DownloadError {
-    return new DownloadError(`${this.file} cannot be downloaded from ${this.url.origin}: ${reason}.`, { cause });
+    return new DownloadError(`${shown(this.url)} cannot be downloaded: ${reason}.`, { cause });
   }
 }
 
@@ -203,8 +209,9 @@ class Store {
 
   /** Undefined where there is no cache: private windows, insecure pages, outside browsers. */
   static async open(url: URL): Promise<Store | undefined> {
-    if (typeof caches === 'undefined') return undefined;
     try {
+      // In frames without an origin even the name throws.
+      if (typeof caches === 'undefined') return undefined;
       return new Store(await caches.open(CACHE), url);
     } catch {
       return undefined;

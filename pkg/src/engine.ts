@@ -1,9 +1,13 @@
 /** A model on a device in this very thread. */
+import { raced } from './calls.js';
 import { openDevice, type OpenDevice } from './device.js';
-import { DeviceLostError, DisposedError, OutOfMemoryError, typed } from './errors.js';
-import { limited, PixelReader, TextureStage, type Picture } from './frames.js';
+import { DeviceLostError, OutOfMemoryError } from './errors.js';
+import { limited, type Picture } from './frames.js';
+import type { Located } from './locate.js';
+import { PixelReader, TextureStage } from './pixels.js';
+import { typed } from './plain.js';
 import { resolveModel, type ResolvedModel } from './source.js';
-import type { Features, HostTensor, LoadOptions, ModelInfo, ModelSource, ProfileEntry } from './types.js';
+import type { Features, HostTensor, LoadOptions, ModelInfo, ProfileEntry, WasmSource } from './types.js';
 import { module } from './wasm.js';
 import type { Loader, WebClassifier } from './webmamba.js';
 
@@ -25,7 +29,7 @@ export interface RunOptions {
   map: boolean;
 }
 
-/** What {@link ImageClassifier} stands on: here, or in a worker. */
+/** What {@link ImageClassifier} stands on: here, or in a worker. Its calls must not overlap. */
 export interface Engine {
   readonly info: ModelInfo;
   readonly lost: Promise<Error>;
@@ -47,8 +51,6 @@ export class LocalEngine implements Engine {
   readonly #model: WebClassifier;
   readonly #reader = new PixelReader();
   readonly #stage: TextureStage | undefined;
-  /** Calls of the module must not overlap. */
-  #last: Promise<unknown> = Promise.resolve();
   #disposed = false;
   /** Why the device is no longer there. */
   #gone: Error | undefined;
@@ -67,16 +69,23 @@ export class LocalEngine implements Engine {
     });
   }
 
-  static async load(source: ModelSource, options: LoadOptions): Promise<LocalEngine> {
-    const { signal, onProgress: report = () => undefined } = options;
+  static async load(source: Located, options: LoadOptions, wasm: () => WasmSource): Promise<LocalEngine> {
+    const { signal, onProgress } = options;
     signal?.throwIfAborted();
-    const { glue, memory } = await module();
-    const device = await openDevice(glue, options);
-    let loader: Loader | undefined;
+    const report: typeof onProgress = (event) => !signal?.aborted && onProgress?.(event);
+    const { glue, memory } = await raced(module(wasm), signal);
+    const device = await raced(openDevice(glue, options), signal, (late) => late.owned && late.gpu?.destroy());
+    // What is running when an abort comes uses these until it ends.
+    let busy: Promise<unknown> = Promise.resolve();
+    let undo = () => undefined as unknown;
+    const run = <T>(work: Promise<T>): Promise<T> => {
+      busy = work.catch(() => undefined);
+      return raced(work, signal);
+    };
     try {
       const { name, config, arch, weights, own } = await resolveModel(source, options);
       const size = typeof options.size === 'number' ? [options.size, options.size] : options.size;
-      loader = new glue.Loader(
+      const loader: Loader = new glue.Loader(
         device.handle,
         name,
         weights.total,
@@ -85,8 +94,9 @@ export class LocalEngine implements Engine {
         options.labels && JSON.stringify(options.labels),
         size && Uint32Array.from(size),
       );
-      const upload = async (loader: Loader) => {
-        await loader.upload();
+      undo = () => loader.free();
+      const upload = async () => {
+        await run(loader.upload());
         const [loaded = 0, total = 0] = loader.uploaded();
         if (total) report({ phase: 'upload', loaded, total });
       };
@@ -99,26 +109,26 @@ export class LocalEngine implements Engine {
         pending += chunk.byteLength;
         report({ phase: 'download', loaded, total: Math.max(total, loaded), file: weights.file });
         if (pending >= UPLOAD) {
-          await upload(loader);
+          await upload();
           pending = 0;
         }
         signal?.throwIfAborted();
       }
-      await upload(loader);
+      await upload();
       signal?.throwIfAborted();
       // `finish` takes the loader, also when it fails.
-      const finishing = loader;
-      loader = undefined;
-      const model = await finishing.finish((loaded: number, total: number) => report({ phase: 'compile', loaded, total }));
-      const engine = new LocalEngine(device, model, await describe(model, device, memory, own));
+      const finishing = loader.finish((loaded: number, total: number) => report({ phase: 'compile', loaded, total }));
+      undo = () => finishing.then((model) => model.free(), () => undefined);
+      const model = await run(finishing);
+      const engine = new LocalEngine(device, model, describe(model, device, memory, own));
+      undo = () => engine.dispose();
       signal?.throwIfAborted();
-      await engine.#warmUp(report);
-      signal?.throwIfAborted();
+      await run(engine.#warmUp(report));
       report({ phase: 'ready', loaded: 1, total: 1 });
+      signal?.throwIfAborted();
       return engine;
     } catch (error) {
-      loader?.free();
-      if (device.owned) device.gpu?.destroy();
+      void busy.then(undo).then(() => device.owned && device.gpu?.destroy());
       throw signal?.aborted ? signal.reason : typed(error);
     }
   }
@@ -127,7 +137,7 @@ export class LocalEngine implements Engine {
   async #warmUp(report: NonNullable<LoadOptions['onProgress']>): Promise<void> {
     report({ phase: 'warmup', loaded: 0, total: 1 });
     const [height, width] = this.info.size;
-    const blank: Picture = { width, height, pixels: new Uint8Array(width * height * 4), close: () => undefined };
+    const blank: Picture = { width, height, scale: 1, pixels: new Uint8Array(width * height * 4), own: false, close: () => undefined };
     const canvas = this.#stage && typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, height) : undefined;
     // A canvas has no pixels to copy before somebody asks for its context.
     const drawable = canvas?.getContext('2d') ? canvas : undefined;
@@ -138,7 +148,7 @@ export class LocalEngine implements Engine {
   run(picture: Picture, { scores, map }: RunOptions): Promise<RawResult> {
     return this.#withImage(picture, async (image, width, height, capture) => {
       const result = (await this.#model.classify(image, width, height, scores, map)) as RawResult;
-      // Regions are in pixels of the image as it came.
+      // Regions are in pixels of the picture as it came.
       const scale = picture.width / width;
       if (result.map) result.map.region = result.map.region.map((n) => n * scale) as [number, number, number, number];
       return { ...result, capture };
@@ -159,7 +169,7 @@ export class LocalEngine implements Engine {
     picture: Picture,
     use: (image: GPUTexture | Uint8Array, width: number, height: number, capture: number) => Promise<T>,
   ): Promise<T> {
-    return this.#exclusively(async () => {
+    return this.#guarded(async () => {
       const start = performance.now();
       const small = await this.#fitting(picture);
       try {
@@ -184,38 +194,32 @@ export class LocalEngine implements Engine {
   }
 
   profile(): Promise<ProfileEntry[]> {
-    return this.#exclusively(async () => JSON.parse(await this.#model.profile()) as ProfileEntry[]);
+    return this.#guarded(async () => JSON.parse(await this.#model.profile()) as ProfileEntry[]);
   }
 
   allocations(): Promise<number[]> {
-    return this.#exclusively(async () => [...this.#model.allocations()]);
+    return this.#guarded(async () => [...this.#model.allocations()]);
   }
 
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    await this.#last.catch(() => undefined);
     this.#stage?.destroy();
     this.#model.free();
     this.#device.handle.free();
     if (this.#device.owned) this.#device.gpu?.destroy();
   }
 
-  #exclusively<T>(run: () => Promise<T>): Promise<T> {
-    if (this.#disposed) return Promise.reject(new DisposedError('The classifier was disposed; load the model again.'));
-    const result = this.#last
-      .catch(() => undefined)
-      .then(() => {
-        if (this.#gone) throw this.#gone;
-        return run();
-      })
-      .catch(async (error: unknown) => {
-        // When a device is lost, calls fail in ways of their own, often before the browser tells of the loss.
-        if (this.#device.gpu && !this.#gone) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
-        throw this.#gone ?? typed(error);
-      });
-    this.#last = result;
-    return result;
+  /** Tells the loss of the device, whatever a call says of it. */
+  async #guarded<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      if (this.#gone) throw this.#gone;
+      return await run();
+    } catch (error) {
+      // When a device is lost, calls fail in ways of their own, often before the browser tells of the loss.
+      if (this.#device.gpu && !this.#gone) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
+      throw this.#gone ?? typed(error);
+    }
   }
 }
 
@@ -224,19 +228,16 @@ function lostError(message: string): Error {
   return new DeviceLostError(`The GPU device was lost (${message || 'no reason is given'}); load the model again.`);
 }
 
-async function describe(
+function describe(
   model: WebClassifier,
   device: OpenDevice,
   memory: WebAssembly.Memory,
   own: ResolvedModel['own'],
-): Promise<ModelInfo> {
+): ModelInfo {
   const { weights, activations, ...rest } = JSON.parse(model.info()) as ModelInfo & { weights: number; activations: number };
-  let { labels } = rest;
-  if (!labels.length && rest.classes === 1000) labels = (await import('./labels/imagenet1k.js')).labels;
   return {
     ...rest,
     ...own,
-    labels: labels.length ? labels : Array.from({ length: rest.classes }, (_, i) => String(i)),
     device: device.info,
     get memory() {
       return { weights, activations, wasm: memory.buffer.byteLength };

@@ -1,85 +1,76 @@
 /** What can go wrong. Every message is a sentence that says what to do; aborts are the platform's `AbortError`. */
 
-/** Base of all errors of this package. */
+/** Lines of a message that are shown; the rest is in `details`. */
+const LINES = 10;
+
+/**
+ * Base of all errors of this package. `name` and `code` are the same in minified pages, and where two copies of the package
+ * make `instanceof` fail.
+ */
 export class WebmambaError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = new.target.name;
+  override name: string = 'WebmambaError';
+  readonly code: string = 'webmamba';
+  /** All lines of a message that is too long to be shown; otherwise empty. */
+  readonly details: readonly string[];
+
+  constructor(message: string, options?: ErrorOptions & { details?: readonly string[] }) {
+    const lines = options?.details ?? message.split('\n');
+    const long = lines.length > LINES + 2;
+    super(long ? [...lines.slice(0, LINES), `and ${lines.length - LINES} lines more, in \`details\``].join('\n') : message, options);
+    this.details = long ? lines : [];
   }
 }
 
 /** The browser has no WebGPU, or no adapter fits. */
-export class WebGpuUnavailableError extends WebmambaError {}
+export class WebGpuUnavailableError extends WebmambaError {
+  override name = 'WebGpuUnavailableError';
+  override readonly code = 'webgpu-unavailable';
+}
+
 /** The device or the page has no memory for this model or image. */
-export class OutOfMemoryError extends WebmambaError {}
+export class OutOfMemoryError extends WebmambaError {
+  override name = 'OutOfMemoryError';
+  override readonly code = 'out-of-memory';
+}
+
 /** The device went away: driver reset, timeout, or the system took it. Load the model again. */
-export class DeviceLostError extends WebmambaError {}
+export class DeviceLostError extends WebmambaError {
+  override name = 'DeviceLostError';
+  override readonly code = 'device-lost';
+}
+
 /** The files are not a model that can be run: damaged, truncated, of another kind. */
-export class UnsupportedCheckpointError extends WebmambaError {}
+export class UnsupportedCheckpointError extends WebmambaError {
+  override name = 'UnsupportedCheckpointError';
+  override readonly code = 'unsupported-checkpoint';
+}
+
 /** Something that cannot be classified: damaged, empty, or not readable by the page. */
-export class InvalidImageError extends WebmambaError {}
+export class InvalidImageError extends WebmambaError {
+  override name = 'InvalidImageError';
+  override readonly code = 'invalid-image';
+}
+
+/** An option that does not exist, or a value that it cannot have; the message names it. */
+export class InvalidOptionError extends WebmambaError {
+  override name = 'InvalidOptionError';
+  override readonly code = 'invalid-option';
+}
+
 /** A file could not be fetched. */
-export class DownloadError extends WebmambaError {}
+export class DownloadError extends WebmambaError {
+  override name = 'DownloadError';
+  override readonly code = 'download';
+}
+
 /** The classifier was disposed. */
-export class DisposedError extends WebmambaError {}
-
-const CLASSES = {
-  WebmambaError,
-  WebGpuUnavailableError,
-  OutOfMemoryError,
-  DeviceLostError,
-  UnsupportedCheckpointError,
-  InvalidImageError,
-  DownloadError,
-  DisposedError,
-};
-
-/** The classes by the codes that the WebAssembly module gives. */
-const BY_CODE: Record<string, new (message: string, options?: ErrorOptions) => WebmambaError> = {
-  image: InvalidImageError,
-  checkpoint: UnsupportedCheckpointError,
-  'no-gpu': WebGpuUnavailableError,
-  memory: OutOfMemoryError,
-  lost: DeviceLostError,
-};
-
-/** An error of the WebAssembly module as one of the classes above; others stay what they are. */
-export function typed(error: unknown): unknown {
-  if (error instanceof WebmambaError) return error;
-  if (error instanceof WebAssembly.RuntimeError) {
-    // A trap: Rust cannot unwind here, so the module's memory may be inconsistent from now on.
-    const memory = /memory|grow|allocat/i.test(error.message);
-    const Class = memory ? OutOfMemoryError : WebmambaError;
-    return new Class(`The WebAssembly module stopped (${error.message}); reload the page.`, { cause: error });
-  }
-  if (error instanceof RangeError && /memory|array buffer/i.test(error.message)) {
-    return new OutOfMemoryError(`The page has no memory left for this (${error.message}).`, { cause: error });
-  }
-  const code = (error as { code?: unknown } | null)?.code;
-  if (error instanceof Error && typeof code === 'string') {
-    const Class = BY_CODE[code] ?? WebmambaError;
-    return new Class(error.message, { cause: error });
-  }
-  return error;
+export class DisposedError extends WebmambaError {
+  override name = 'DisposedError';
+  override readonly code = 'disposed';
 }
 
-/** For the way between a worker and the page. */
-export interface PlainError {
-  name: string;
-  message: string;
-}
-
-export function toPlain(error: unknown): PlainError {
-  const known = typed(error);
-  return known instanceof Error || known instanceof DOMException
-    ? { name: known.name, message: known.message }
-    : { name: 'Error', message: String(known) };
-}
-
-export function fromPlain({ name, message }: PlainError): Error {
-  if (name in CLASSES) return new CLASSES[name as keyof typeof CLASSES](message);
-  if (name === 'AbortError') return new DOMException(message, name);
-  const error = new Error(message);
-  error.name = name;
-  return error;
+/** The page or program cannot start workers, or not this one. */
+export class WorkerError extends WebmambaError {
+  override name = 'WorkerError';
+  override readonly code = 'worker';
 }

@@ -1,45 +1,69 @@
-/** From whatever shows an image to pixels that the model can take. */
+/**
+ * From whatever shows an image to pixels that the model can take. One rule for all: the alpha channel is dropped, so that the
+ * colours below it count; colour profiles are ignored; the orientation that a camera wrote down is applied. Files and `<img>`
+ * are decoded that way. What has been decoded or drawn elsewhere is taken as it is.
+ */
+import { raced } from './calls.js';
 import { InvalidImageError } from './errors.js';
-import { readFile } from './wasm.js';
+import { tag } from './options.js';
 import type { ImageSource } from './types.js';
+import { isUrl, readFile, resolveUrl, shown } from './urls.js';
 
 /** Something that browsers can draw. */
-export type Drawable = HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
+export type Drawable = HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
 
 /** An image whose size is known: drawable, or RGBA bytes. */
 export interface Picture {
   width: number;
   height: number;
+  /** Pixels of the source for one of this picture. */
+  scale: number;
   drawable?: Drawable;
   pixels?: Uint8Array;
+  /** True when nobody else uses the drawable. */
+  own: boolean;
   /** Gives back what was made for this picture. */
   close(): void;
 }
 
-const nothing = () => undefined;
-const isA = <T>(name: string, value: unknown): value is T => {
-  const type = (globalThis as Record<string, unknown>)[name];
-  return typeof type === 'function' && value instanceof type;
-};
+/**
+ * More are made fewer before the model sees them: photographs of phones stay whole, and a hundred megapixels would take most
+ * of a gigabyte.
+ */
+const PIXELS = 1 << 24;
+
+const DECODE: ImageBitmapOptions = { premultiplyAlpha: 'none', colorSpaceConversion: 'none', imageOrientation: 'from-image' };
 
 /** Finds out what `source` is, and fetches and decodes it where that is needed. */
 export async function toPicture(source: ImageSource, signal?: AbortSignal): Promise<Picture> {
-  if (typeof source === 'string' || source instanceof URL) return fromBlob(await fetchImage(source, signal));
-  if (isA<Blob>('Blob', source)) return fromBlob(source);
-  if (isA<HTMLImageElement>('HTMLImageElement', source)) {
-    await source.decode().catch((error: unknown) => {
-      throw new InvalidImageError(`The image ${shown(source.currentSrc)} cannot be decoded.`, { cause: error });
-    });
-    return sized(source, source.naturalWidth, source.naturalHeight);
-  }
-  if (isA<HTMLVideoElement>('HTMLVideoElement', source)) {
-    if (source.readyState < 2) throw new InvalidImageError('The video has no frame yet; wait for its event `loadeddata`.');
-    return sized(source, source.videoWidth, source.videoHeight);
-  }
-  if (isA<VideoFrame>('VideoFrame', source)) return sized(source, source.displayWidth, source.displayHeight);
-  if (['HTMLCanvasElement', 'OffscreenCanvas', 'ImageBitmap'].some((name) => isA(name, source))) {
-    const drawable = source as HTMLCanvasElement | OffscreenCanvas | ImageBitmap;
-    return sized(drawable, drawable.width, drawable.height);
+  const picture = await raced(open(source, signal), signal, (late) => late.close());
+  return limited(picture, Infinity, PIXELS);
+}
+
+async function open(source: ImageSource, signal?: AbortSignal): Promise<Picture> {
+  if (typeof source === 'string' || isUrl(source)) return fromBlob(...(await fetchImage(source, signal)));
+  // By the names of their classes: an image of a frame or of another window is no instance of this window's classes.
+  switch (tag(source)) {
+    case 'Blob':
+    case 'File':
+      return fromBlob(source as Blob, (source as Partial<File>).name);
+    case 'HTMLImageElement':
+      return fromElement(source as HTMLImageElement, signal);
+    case 'HTMLVideoElement': {
+      const video = source as HTMLVideoElement;
+      if (video.readyState < 2) throw new InvalidImageError('The video has no frame yet; wait for its event `loadeddata`.');
+      return sized(video, video.videoWidth, video.videoHeight);
+    }
+    case 'VideoFrame': {
+      const frame = source as VideoFrame;
+      return sized(frame, frame.displayWidth, frame.displayHeight);
+    }
+    case 'HTMLCanvasElement':
+    case 'OffscreenCanvas':
+    case 'ImageBitmap': {
+      const drawable = source as HTMLCanvasElement | OffscreenCanvas | ImageBitmap;
+      return sized(drawable, drawable.width, drawable.height);
+    }
   }
   const raw = source as Partial<ImageData> | null;
   if (raw && typeof raw.width === 'number' && typeof raw.height === 'number' && ArrayBuffer.isView(raw.data)) {
@@ -55,142 +79,130 @@ function fromPixels(data: ArrayBufferView, width: number, height: number): Pictu
   if (!fits || data.byteLength !== width * height * 4) {
     throw new InvalidImageError(`${data.byteLength} bytes are not the RGBA pixels of an image of ${width} x ${height}.`);
   }
-  return { width, height, pixels: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), close: nothing };
+  const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return { width, height, scale: 1, pixels, own: false, close: () => undefined };
 }
 
-function sized(drawable: Drawable, width: number, height: number, close: () => void = nothing): Picture {
+function sized(drawable: Drawable, width: number, height: number): Picture {
   if (!width || !height) throw new InvalidImageError('The image has no pixels: it was closed, or is empty.');
-  return { width, height, drawable, close };
+  return { width, height, scale: 1, drawable, own: false, close: () => undefined };
 }
 
-async function fromBlob(blob: Blob): Promise<Picture> {
+function owned(bitmap: ImageBitmap): Picture {
+  return { ...sized(bitmap, bitmap.width, bitmap.height), own: true, close: () => bitmap.close() };
+}
+
+async function fromElement(given: HTMLImageElement, signal?: AbortSignal): Promise<Picture> {
+  const image = await loaded(given, signal);
+  const failed = (error: unknown) => new InvalidImageError(`The image ${shown(image.currentSrc || image.src)} cannot be decoded.`, { cause: error });
+  if (!image.naturalWidth && !isVector(image.currentSrc)) throw failed(undefined);
+  try {
+    return owned(await createImageBitmap(image, DECODE));
+  } catch (error) {
+    // Vector images of no size of their own.
+    return drawn(image, () => failed(error));
+  }
+}
+
+/** The element when its file is there. */
+async function loaded(image: HTMLImageElement, signal?: AbortSignal): Promise<HTMLImageElement> {
+  if (image.complete && image.currentSrc) return image;
+  // Browsers fetch lazy images when they are about to be seen, so perhaps never.
+  const waiting = image.loading === 'lazy' ? (image.cloneNode() as HTMLImageElement) : image;
+  if (waiting !== image) waiting.loading = 'eager';
+  await raced(waiting.decode(), signal).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw new InvalidImageError(`The image ${shown(image.currentSrc || image.src)} cannot be decoded.`, { cause: error });
+  });
+  return waiting;
+}
+
+const isVector = (type: string) => /svg/i.test(type);
+
+/** What browsers only decode as elements, drawn. */
+function drawn(image: HTMLImageElement, failed: () => Error): Picture {
+  // A vector image without a size takes any.
+  const [width, height] = [image.naturalWidth || 512, image.naturalHeight || 512];
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d');
+  if (!context) throw failed();
+  try {
+    context.drawImage(image, 0, 0, width, height);
+  } catch {
+    throw failed();
+  }
+  return { ...sized(canvas, width, height), own: true };
+}
+
+async function fromBlob(blob: Blob, name = 'The file'): Promise<Picture> {
   if (typeof createImageBitmap !== 'function') {
     throw new InvalidImageError('Nothing here decodes images: give decoded pixels as { data, width, height }.');
   }
-  const options: ImageBitmapOptions = { premultiplyAlpha: 'none' };
-  const bitmap = await createImageBitmap(blob, options).catch((error: unknown) => {
-    throw new InvalidImageError('The file is not an image that this browser can decode.', { cause: error });
-  });
-  return sized(bitmap, bitmap.width, bitmap.height, () => bitmap.close());
-}
-
-async function fetchImage(source: string | URL, signal?: AbortSignal): Promise<Blob> {
-  const base = (globalThis as { document?: Document }).document?.baseURI;
-  const url = new URL(source, base);
-  if (url.protocol === 'file:') return new Blob([await readFile(url)]);
-  let response: Response;
   try {
-    response = await fetch(url, { signal: signal ?? null });
+    return owned(await createImageBitmap(blob, DECODE));
   } catch (error) {
-    if (signal?.aborted) throw signal.reason;
-    throw new InvalidImageError(`The image ${shown(url.href)} cannot be fetched; see whether it exists and allows CORS.`, { cause: error });
+    const failed = (more = '') => new InvalidImageError(`${name} is not an image that this browser can decode${more}.`, { cause: error });
+    if (!isVector(blob.type) && !/<svg\b/i.test(await blob.slice(0, 1024).text())) throw failed();
+    if (typeof document === 'undefined') throw failed(': SVG needs a page, and this is a worker; draw it there');
+    const image = new Image();
+    // The type is what tells browsers that text is an image.
+    const address = URL.createObjectURL(new Blob([blob], { type: 'image/svg+xml' }));
+    try {
+      image.src = address;
+      await image.decode().catch(() => {
+        throw failed();
+      });
+      return drawn(image, failed);
+    } finally {
+      URL.revokeObjectURL(address);
+    }
   }
-  if (!response.ok) throw new InvalidImageError(`The image ${shown(url.href)} cannot be fetched: HTTP ${response.status}.`);
-  return response.blob();
 }
 
-/** Data URLs can be megabytes long. */
-function shown(url: string): string {
-  return url.length > 100 ? `${url.slice(0, 100)}…` : url;
+async function fetchImage(source: string | URL, signal?: AbortSignal): Promise<[Blob, string]> {
+  let url: URL;
+  try {
+    url = resolveUrl(source);
+  } catch (error) {
+    throw new InvalidImageError(`The image ${shown(source)} has no address that can be fetched from here.`, { cause: error });
+  }
+  const name = `The image ${shown(url)}`;
+  try {
+    if (url.protocol === 'file:') return [new Blob([await readFile(url)]), name];
+    const response = await fetch(url, { signal: signal ?? null });
+    if (response.ok) return [await response.blob(), name];
+    throw new InvalidImageError(`${name} cannot be fetched: HTTP ${response.status}.`);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof InvalidImageError) throw error;
+    throw new InvalidImageError(`${name} cannot be fetched (${(error as Error).message}); see whether it exists and allows CORS.`, { cause: error });
+  }
 }
 
 /** A picture that is at most so large, made smaller by the browser where it is not. */
 export async function limited(picture: Picture, maxSide: number, maxPixels: number): Promise<Picture> {
-  const { width, height, drawable } = picture;
+  const { width, height, drawable, pixels } = picture;
   const scale = Math.min(1, maxSide / Math.max(width, height), Math.sqrt(maxPixels / (width * height)));
-  if (scale === 1 || !drawable) return picture;
-  const resizeWidth = Math.max(1, Math.floor(width * scale));
-  const resizeHeight = Math.max(1, Math.floor(height * scale));
-  const bitmap = await createImageBitmap(drawable, { resizeWidth, resizeHeight, resizeQuality: 'high' });
-  return sized(bitmap, resizeWidth, resizeHeight, () => {
-    bitmap.close();
+  // Outside browsers there is nobody else who could do it.
+  if (scale === 1 || typeof createImageBitmap !== 'function' || typeof ImageData !== 'function') return picture;
+  try {
+    const source = drawable ?? new ImageData(new Uint8ClampedArray(pixels ?? []), width, height);
+    const resize: ImageBitmapOptions = {
+      premultiplyAlpha: 'none',
+      resizeWidth: Math.max(1, Math.floor(width * scale)),
+      resizeHeight: Math.max(1, Math.floor(height * scale)),
+      resizeQuality: 'high',
+    };
+    const small = owned(await createImageBitmap(source, resize));
+    return { ...small, scale: (picture.scale * width) / small.width };
+  } catch (error) {
+    throw unreadable(error);
+  } finally {
     picture.close();
-  });
-}
-
-/** Reads drawables back as RGBA bytes, through one canvas that is kept. */
-export class PixelReader {
-  #context: OffscreenCanvasRenderingContext2D | undefined;
-
-  read(picture: Picture): Uint8Array {
-    if (picture.pixels) return picture.pixels;
-    const { width, height } = picture;
-    if (!this.#context) {
-      if (typeof OffscreenCanvas !== 'function') {
-        throw new InvalidImageError('This browser has no OffscreenCanvas: give pixels as ImageData.');
-      }
-      const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-      if (!context) throw new InvalidImageError('The browser gives out no canvas to read the image from.');
-      this.#context = context;
-    }
-    const context = this.#context;
-    const { canvas } = context;
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    else context.clearRect(0, 0, width, height);
-    try {
-      context.drawImage(picture.drawable as CanvasImageSource, 0, 0, width, height);
-      const { data } = context.getImageData(0, 0, width, height);
-      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    } catch (error) {
-      throw unreadable(error);
-    }
   }
 }
 
-/** `COPY_SRC | COPY_DST | RENDER_ATTACHMENT`: what external copies need, and what is read from then. */
-const USAGE = 0x01 | 0x02 | 0x10;
-
-/** Copies drawables to a texture that is kept as long as their size stays. */
-export class TextureStage {
-  readonly #device: GPUDevice;
-  #texture: GPUTexture | undefined;
-  /** Some implementations refuse videos; found out once. */
-  #direct = true;
-
-  constructor(device: GPUDevice) {
-    this.#device = device;
-  }
-
-  async copy(picture: Picture): Promise<GPUTexture> {
-    const { width, height } = picture;
-    if (this.#texture?.width !== width || this.#texture.height !== height) {
-      this.#texture?.destroy();
-      this.#texture = this.#device.createTexture({
-        label: 'webmamba frame',
-        size: [width, height],
-        format: 'rgba8unorm',
-        usage: USAGE,
-      });
-    }
-    const texture = this.#texture;
-    const drawable = picture.drawable as Drawable;
-    const copy = (source: GPUCopyExternalImageSource) =>
-      this.#device.queue.copyExternalImageToTexture({ source }, { texture, premultipliedAlpha: false }, [width, height]);
-    const moving = isA('HTMLVideoElement', drawable) || isA('VideoFrame', drawable);
-    if (!moving || this.#direct) {
-      try {
-        copy(drawable);
-        return texture;
-      } catch (error) {
-        if (!moving || (error as Error).name === 'SecurityError') throw unreadable(error);
-        this.#direct = false;
-      }
-    }
-    const bitmap = await createImageBitmap(drawable).catch((error: unknown) => {
-      throw unreadable(error);
-    });
-    copy(bitmap);
-    bitmap.close();
-    return texture;
-  }
-
-  destroy(): void {
-    this.#texture?.destroy();
-    this.#texture = undefined;
-  }
-}
-
-function unreadable(error: unknown): InvalidImageError {
+export function unreadable(error: unknown): InvalidImageError {
   const security = (error as Error | null)?.name === 'SecurityError';
   const advice = security
     ? 'it comes from another site that does not allow it; load it with crossorigin="anonymous", or from your own'

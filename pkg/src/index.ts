@@ -1,8 +1,8 @@
 /** Mamba-family vision models in the browser: MambaVision and MILA on WebGPU, and on the CPU where there is none. */
 export { ImageClassifier } from './classifier.js';
 export {
-  DeviceLostError, DisposedError, DownloadError, InvalidImageError, OutOfMemoryError, UnsupportedCheckpointError,
-  WebGpuUnavailableError, WebmambaError,
+  DeviceLostError, DisposedError, DownloadError, InvalidImageError, InvalidOptionError, OutOfMemoryError, UnsupportedCheckpointError,
+  WebGpuUnavailableError, WebmambaError, WorkerError,
 } from './errors.js';
+export { init } from './init.js';
 export type * from './types.js';
-export { init, type InitOptions } from './wasm.js';

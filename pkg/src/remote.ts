@@ -1,9 +1,13 @@
 /** A model in a worker: the same engine behind messages. */
+import { asset } from './assets.js';
 import type { Engine, RawResult, RunOptions } from './engine.js';
-import { DisposedError, fromPlain, UnsupportedCheckpointError, WebmambaError, type PlainError } from './errors.js';
-import type { Picture } from './frames.js';
-import type { Features, LoadOptions, ModelInfo, ModelSource, ProfileEntry, ProgressEvent } from './types.js';
-import { chosenWasm, type InitOptions } from './wasm.js';
+import { DisposedError, InvalidOptionError, WorkerError } from './errors.js';
+import { unreadable, type Picture } from './frames.js';
+import type { Located } from './locate.js';
+import { tag } from './options.js';
+import { fromPlain, type PlainError } from './plain.js';
+import type { Features, LoadOptions, ModelInfo, ProfileEntry, ProgressEvent, WasmSource } from './types.js';
+import { shown } from './urls.js';
 
 /** A picture that can be handed over. */
 export interface SentPicture {
@@ -14,7 +18,7 @@ export interface SentPicture {
 }
 
 export type Request =
-  | { id: number; call: 'load'; source: ModelSource; options: LoadOptions; wasm: InitOptions['wasm'] }
+  | { id: number; call: 'load'; model: Located; options: LoadOptions; wasm: WasmSource }
   | { id: number; call: 'abort' }
   | { id: number; call: 'run'; picture: SentPicture; options: RunOptions }
   | { id: number; call: 'features'; picture: SentPicture }
@@ -49,33 +53,34 @@ export class RemoteEngine implements Engine {
     this.lost = new Promise((resolve) => {
       this.#tellLost = resolve;
     });
-    this.#worker = new Worker(new URL('./worker-thread.js', import.meta.url), { type: 'module', name: 'webmamba' });
+    const [worker, script] = startWorker();
+    this.#worker = worker;
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.#hear(data));
     this.#worker.addEventListener('error', (event) => {
-      const stopped = new WebmambaError(`The worker stopped: ${event.message || 'its script cannot be loaded'}.`);
+      const reason = event.message || `its script ${shown(script)} cannot be loaded; see whether it is there, and whether the page's security policy allows it`;
+      const stopped = new WorkerError(`The worker stopped: ${reason}.`);
       this.#end(stopped);
       this.#tellLost(stopped);
     });
   }
 
-  static async load(source: ModelSource, options: LoadOptions): Promise<RemoteEngine> {
+  static async load(model: Located, options: LoadOptions, wasm: WasmSource): Promise<RemoteEngine> {
     const { signal, onProgress, worker: _, ...rest } = options;
     signal?.throwIfAborted();
     if (typeof rest.device === 'object') {
-      throw new UnsupportedCheckpointError('A GPUDevice cannot go to a worker: load without `device` or without `worker`.');
+      throw new InvalidOptionError('load: a GPUDevice as `device` cannot go to a worker: load without `device` or without `worker`.');
     }
     const engine = new RemoteEngine();
-    engine.#report = onProgress;
+    engine.#report = (event) => !signal?.aborted && onProgress?.(event);
     const abort = () => engine.#post({ call: 'abort' });
     signal?.addEventListener('abort', abort);
     try {
-      const load = { call: 'load', source: absolute(source), options: { ...rest, ...plainUrls(rest) }, wasm: chosenWasm() } as const;
-      const info = await engine.#ask<ModelInfo>(load);
-      const wasm = () => engine.#wasm;
+      const info = await engine.#ask<ModelInfo>({ call: 'load', model, options: rest, wasm });
+      const wasmBytes = () => engine.#wasm;
       engine.info = {
         ...info,
         get memory() {
-          return { ...info.memory, wasm: wasm() };
+          return { ...info.memory, wasm: wasmBytes() };
         },
       };
       signal?.throwIfAborted();
@@ -126,7 +131,12 @@ export class RemoteEngine implements Engine {
 
   #post(call: Call, transfer: Transferable[] = []): number {
     const id = this.#next++;
-    this.#worker.postMessage({ id, ...call }, transfer);
+    try {
+      this.#worker.postMessage({ id, ...call }, transfer);
+    } catch (error) {
+      // Pictures of other sites cannot be handed over.
+      throw 'picture' in call ? unreadable(new DOMException('not allowed', 'SecurityError')) : error;
+    }
     return id;
   }
 
@@ -150,33 +160,55 @@ export class RemoteEngine implements Engine {
   }
 }
 
-/** Workers resolve relative addresses against their own script. */
-function absolute(source: ModelSource): ModelSource {
-  const resolve = (url: string | URL) => new URL(url, document.baseURI).href;
-  if (source instanceof URL) return source.href;
-  if (typeof source === 'string') return /^[./]/.test(source) ? resolve(source) : source;
-  const file = <T>(value: T): T | string => {
-    if (value instanceof URL) return value.href;
-    return typeof value === 'string' && !value.trimStart().startsWith('{') ? resolve(value) : value;
-  };
-  return { ...source, weights: file(source.weights), ...(source.config !== undefined && { config: file(source.config) }) };
+/** The worker, and the address of its script. */
+function startWorker(): [Worker, string] {
+  if (typeof Worker === 'undefined') throw new WorkerError('There are no workers here: load without `worker`.');
+  const script = asset('worker-thread.js').href;
+  // Browsers start workers from the page's own site only; a module of the page itself may import from elsewhere.
+  // `origin`, as the location of a frame without an origin does not tell of that. Outside browsers there is none.
+  const near = globalThis.origin === undefined || new URL(script).origin === globalThis.origin;
+  const text = `import ${JSON.stringify(script)};`;
+  const type = 'text/javascript';
+  // Blobs of frames without an origin are no modules.
+  const stub = globalThis.origin === 'null' ? `data:${type},${encodeURIComponent(text)}` : undefined;
+  const blob = near || stub ? undefined : URL.createObjectURL(new Blob([text], { type }));
+  try {
+    return [new Worker(trusted(stub ?? blob ?? script), { type: 'module', name: 'webmamba' }), script];
+  } catch (error) {
+    throw new WorkerError(`The browser starts no worker from ${shown(script)} (${(error as Error).message}); load without \`worker\`.`, { cause: error });
+  } finally {
+    // The script is fetched by now or in the next moments; ten seconds are enough for that.
+    if (blob) setTimeout(() => URL.revokeObjectURL(blob), 10_000);
+  }
 }
 
-function plainUrls({ baseUrl }: LoadOptions): { baseUrl?: string } {
-  return baseUrl === undefined ? {} : { baseUrl: new URL(baseUrl, document.baseURI).href };
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
 }
 
-/** Bitmaps and video frames are handed over; everything else is copied first. */
+let policy: ReturnType<TrustedTypes['createPolicy']> | undefined;
+
+/** The address as pages with Trusted Types want it; without them as it is. */
+function trusted(script: string): string {
+  const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
+  policy ??= trustedTypes?.createPolicy('webmamba', { createScriptURL: (url) => url });
+  return policy ? policy.createScriptURL(script) : script;
+}
+
+/** Bitmaps of the package's own and video frames are handed over; everything else is copied first. */
 async function sendable(picture: Picture): Promise<[SentPicture, Transferable[]]> {
-  const { width, height, pixels, drawable } = picture;
+  const { width, height, pixels, drawable, own } = picture;
   if (pixels) {
     const copy = pixels.slice();
     return [{ width, height, pixels: copy }, [copy.buffer]];
   }
-  if (typeof VideoFrame === 'function' && drawable instanceof VideoFrame) {
-    const copy = drawable.clone();
+  if (tag(drawable) === 'VideoFrame') {
+    const copy = (drawable as VideoFrame).clone();
     return [{ width, height, drawable: copy }, [copy]];
   }
-  const bitmap = await createImageBitmap(drawable as ImageBitmapSource, { premultiplyAlpha: 'none' });
+  if (own && tag(drawable) === 'ImageBitmap') return [{ width, height, drawable: drawable as ImageBitmap }, [drawable as ImageBitmap]];
+  const bitmap = await createImageBitmap(drawable as ImageBitmapSource, { premultiplyAlpha: 'none' }).catch((error: unknown) => {
+    throw unreadable(error);
+  });
   return [{ width: bitmap.width, height: bitmap.height, drawable: bitmap }, [bitmap]];
 }

@@ -1,7 +1,10 @@
 /** From what the user names to a config and a stream of weights. */
 import { fetchText, openDownload, read, type Download, type FetchOptions } from './download.js';
-import { UnsupportedCheckpointError } from './errors.js';
-import type { FileSource, LoadOptions, ModelSource } from './types.js';
+import { DownloadError, UnsupportedCheckpointError } from './errors.js';
+import type { Located } from './locate.js';
+import { tag } from './options.js';
+import type { FileSource, LoadOptions } from './types.js';
+import { isUrl, lastPart } from './urls.js';
 
 export interface ResolvedModel {
   /** For messages and, where nothing better is known, the model's name. */
@@ -9,78 +12,40 @@ export interface ResolvedModel {
   config?: string;
   arch?: string;
   weights: Download;
-  /** Of a model inside the package: what stands for the name of its family. */
+  /** What stands for the name of the family, where the user or the package gives the model one. */
   own?: { name: string };
 }
 
-/** The models inside the package. Each URL stands in full, so that bundlers find the files. */
-const BUILTIN = {
-  mamba_vision_nano: () => ({
-    config: new URL('./models/mamba_vision_nano/config.json', import.meta.url),
-    weights: new URL('./models/mamba_vision_nano/model.safetensors', import.meta.url),
-  }),
-  mila_nano: () => ({
-    config: new URL('./models/mila_nano/config.json', import.meta.url),
-    weights: new URL('./models/mila_nano/model.safetensors', import.meta.url),
-  }),
-};
-
-/** `owner/name`, as hubs have it. */
-const HUB_ID = /^[\w.-]+\/[\w.-]+$/;
-
 /** Opens the files of a model; the download of its weights begins when its stream is read. */
-export async function resolveModel(source: ModelSource, options: LoadOptions): Promise<ResolvedModel> {
+export async function resolveModel(model: Located, options: LoadOptions): Promise<ResolvedModel> {
   const fetching: FetchOptions = { cache: options.cache ?? true, ...(options.signal && { signal: options.signal }) };
-  if (typeof source === 'string' && source in BUILTIN) {
-    const { config, weights } = BUILTIN[source as keyof typeof BUILTIN]();
-    return { ...(await fromFiles(source, config, weights, fetching)), own: { name: source } };
-  }
-  if (typeof source === 'string' && HUB_ID.test(source) && !source.startsWith('.')) {
-    const base = String(options.baseUrl ?? 'https://huggingface.co').replace(/\/+$/, '');
-    const folder = new URL(`${base}/${source}/resolve/${encodeURIComponent(options.revision ?? 'main')}/`, pageUrl());
-    return fromFolder(source, folder, fetching);
-  }
-  if (typeof source === 'string' || source instanceof URL) {
-    const url = new URL(source, pageUrl());
-    if (/\.(safetensors|pth|pt|pth\.tar|bin)$/.test(url.pathname)) {
-      return { name: lastPart(url), weights: await openDownload(url, fetching) };
-    }
-    // A folder may be named without its slash.
-    if (!url.pathname.endsWith('/')) url.pathname += '/';
-    return fromFolder(lastPart(url), url, fetching);
-  }
-  if (source === null || typeof source !== 'object' || !('weights' in source)) {
-    throw new UnsupportedCheckpointError('Name a model: a built-in one, a hub id, the URL of a folder, or { weights, config }.');
-  }
-  const weights = await openFile(source.weights, fetching);
-  const config = source.config === undefined ? undefined : await configText(source.config, fetching);
+  if ('folder' in model) return fromFolder(model, fetching);
+  const { name, arch } = model;
+  const config = model.config === undefined ? undefined : await configText(model.config, fetching);
+  const weights = await openFile(model.weights, fetching);
   return {
-    name: source.name ?? weights.file,
+    name: name ?? weights.file,
     weights,
     ...(config !== undefined && { config }),
-    ...(source.arch !== undefined && { arch: source.arch }),
+    ...(arch !== undefined && { arch }),
+    ...(name !== undefined && { own: { name } }),
   };
 }
 
-function pageUrl(): string | undefined {
-  return (globalThis as { document?: Document; location?: Location }).document?.baseURI ?? globalThis.location?.href;
-}
-
-function lastPart(url: URL): string {
-  return decodeURIComponent(url.pathname.split('/').filter(Boolean).at(-1) ?? url.hostname);
-}
-
-function fromFolder(name: string, folder: URL, options: FetchOptions): Promise<ResolvedModel> {
-  return fromFiles(name, new URL('config.json', folder), new URL('model.safetensors', folder), options);
-}
-
-async function fromFiles(name: string, config: URL, weights: URL, options: FetchOptions): Promise<ResolvedModel> {
-  return { name, config: await fetchText(config, options), weights: await openDownload(weights, options) };
+async function fromFolder({ folder, hint }: Extract<Located, { folder: string }>, options: FetchOptions): Promise<ResolvedModel> {
+  const url = new URL(folder);
+  try {
+    const config = await fetchText(new URL('config.json', url), options);
+    return { name: lastPart(url), config, weights: await openDownload(new URL('model.safetensors', url), options) };
+  } catch (error) {
+    if (!hint || !(error instanceof DownloadError)) throw error;
+    throw new DownloadError(`${error.message.replace(/\.$/, '')}; ${hint}.`, { cause: error.cause });
+  }
 }
 
 async function openFile(file: FileSource, options: FetchOptions): Promise<Download> {
-  if (typeof file === 'string' || file instanceof URL) return openDownload(new URL(file, pageUrl()), options);
-  const blob = file instanceof Blob ? file : new Blob([file as BlobPart]);
+  if (typeof file === 'string' || isUrl(file)) return openDownload(file, options);
+  const blob = ['Blob', 'File'].includes(tag(file)) ? (file as Blob) : new Blob([file as BlobPart]);
   const name = 'name' in blob && typeof blob.name === 'string' ? blob.name : 'weights';
   return { file: name, total: blob.size, stream: () => chunks(blob, options.signal) };
 }
@@ -93,9 +58,18 @@ async function* chunks(blob: Blob, signal?: AbortSignal): AsyncGenerator<Uint8Ar
 }
 
 async function configText(config: FileSource | Record<string, unknown>, options: FetchOptions): Promise<string> {
-  if (typeof config === 'string' && config.trimStart().startsWith('{')) return config;
-  if (typeof config === 'string' || config instanceof URL) return fetchText(new URL(config, pageUrl()), options);
-  if (config instanceof Blob) return config.text();
-  if (config instanceof ArrayBuffer || ArrayBuffer.isView(config)) return new TextDecoder().decode(config);
-  return JSON.stringify(config);
+  if (isJson(config)) return config;
+  if (typeof config === 'string' || isUrl(config)) return fetchText(config, options);
+  if (['Blob', 'File'].includes(tag(config))) return (config as Blob).text();
+  if (tag(config) === 'ArrayBuffer' || ArrayBuffer.isView(config)) return new TextDecoder().decode(config as ArrayBuffer);
+  try {
+    return JSON.stringify(config);
+  } catch (error) {
+    throw new UnsupportedCheckpointError(`The config cannot be written as JSON (${(error as Error).message}).`, { cause: error });
+  }
+}
+
+/** Text that is a config, and no address of one. */
+export function isJson(config: unknown): config is string {
+  return typeof config === 'string' && config.trimStart().startsWith('{');
 }

@@ -3,6 +3,28 @@
 /** Names of the models inside the package; the first is the default. */
 export type BuiltinModel = 'mamba_vision_nano' | 'mila_nano';
 
+/** The WebAssembly module: its address, its bytes, or compiled. */
+export type WasmSource = string | URL | BufferSource | WebAssembly.Module;
+
+export interface InitOptions {
+  /**
+   * The folder with the package's files: `webmamba_bg.wasm`, `worker-thread.js` and `models/`, as they lie in its `dist`. By
+   * default the folder of this module, which bundlers keep track of where they follow `new URL(.., import.meta.url)`.
+   */
+  base?: string | URL;
+  /** The WebAssembly module alone. */
+  wasm?: WasmSource;
+}
+
+/** A WebGPU device: what the package needs to know of a `GPUDevice`, so that its types ask for no others. */
+export interface WebGpuDevice {
+  readonly features: { has(name: string): boolean };
+  readonly limits: object;
+  readonly queue: object;
+  readonly lost: Promise<{ readonly message: string }>;
+  destroy(): unknown;
+}
+
 /** A file's contents, or where they are. */
 export type FileSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 
@@ -44,9 +66,9 @@ export interface ProgressEvent {
 
 export interface LoadOptions {
   /** `'webgpu'`, `'cpu'`, a device of your own, or `'auto'`: a real GPU where there is one, else the CPU (see {@link ModelInfo}). */
-  device?: 'auto' | 'webgpu' | 'cpu' | GPUDevice;
+  device?: 'auto' | 'webgpu' | 'cpu' | WebGpuDevice;
   /** Passed on to `requestAdapter`. */
-  powerPreference?: GPUPowerPreference;
+  powerPreference?: 'high-performance' | 'low-power';
   /** `'auto'` takes weights as they are stored. Activations are always F32. */
   dtype?: 'auto';
   /** Keeps downloaded files in the browser's Cache API, so that a second load needs no network. Default true. */

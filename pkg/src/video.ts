@@ -1,32 +1,42 @@
 /** Frames of a video as time passes. */
 
+/** Milliseconds after which a video that plays has new frames, whether the browser tells of them or not: some never do. */
+const SILENCE = 250;
+
 /** Waits for frames that have not been seen, not more often than asked for, and counts them. */
 export class FrameClock {
   readonly #video: HTMLVideoElement;
   readonly #interval: number;
-  readonly #signal: AbortSignal | undefined;
+  readonly #signals: readonly AbortSignal[];
   #due = 0;
+  /** The browser has told of a frame. */
+  #told = false;
   #frame = 0;
   #times: number[] = [];
 
-  constructor(video: HTMLVideoElement, maxFps: number | undefined, signal: AbortSignal | undefined) {
+  /** `signals`: whatever may end it, each with its reason. */
+  constructor(video: HTMLVideoElement, maxFps: number | undefined, signals: readonly (AbortSignal | undefined)[]) {
     this.#video = video;
     this.#interval = maxFps ? 1000 / maxFps : 0;
-    this.#signal = signal;
+    this.#signals = signals.filter((signal) => signal !== undefined);
   }
 
   /** True when there is a new frame, false when the video is over. */
   async next(): Promise<boolean> {
     const video = this.#video;
     do {
-      this.#signal?.throwIfAborted();
+      this.#check();
       if (video.ended || over(video)) return false;
       await this.#presented();
-      this.#signal?.throwIfAborted();
+      this.#check();
     } while (video.readyState < 2 || performance.now() < this.#due);
     // A camera's frames never come exactly in time: half a frame early is in time.
     this.#due = Math.max(this.#due + this.#interval, performance.now() + this.#interval / 2);
     return true;
+  }
+
+  #check(): void {
+    for (const signal of this.#signals) signal.throwIfAborted();
   }
 
   /** Resolves with the next presented frame, the end of the video, or the end of waiting. */
@@ -35,19 +45,29 @@ export class FrameClock {
     return new Promise((resolve) => {
       let frame = 0;
       let animation = 0;
+      let watch: ReturnType<typeof setInterval> | undefined;
+      const time = video.currentTime;
       const done = () => {
         video.removeEventListener('ended', done);
         video.removeEventListener('emptied', done);
-        this.#signal?.removeEventListener('abort', done);
+        for (const signal of this.#signals) signal.removeEventListener('abort', done);
+        clearInterval(watch);
         if (frame) video.cancelVideoFrameCallback(frame);
         if (animation) cancelAnimationFrame(animation);
         resolve();
       };
       video.addEventListener('ended', done);
       video.addEventListener('emptied', done);
-      this.#signal?.addEventListener('abort', done);
-      if ('requestVideoFrameCallback' in video) frame = video.requestVideoFrameCallback(done);
-      else animation = requestAnimationFrame(done);
+      for (const signal of this.#signals) signal.addEventListener('abort', done);
+      watch = setInterval(() => {
+        if (!this.#told && video.currentTime !== time && video.ownerDocument.visibilityState === 'visible') done();
+      }, SILENCE);
+      if ('requestVideoFrameCallback' in video) {
+        frame = video.requestVideoFrameCallback(() => {
+          this.#told = true;
+          done();
+        });
+      } else animation = requestAnimationFrame(done);
     });
   }
 

@@ -1,9 +1,9 @@
 /** The script of the worker: an engine that answers messages. */
 import { LocalEngine } from './engine.js';
-import { toPlain, WebmambaError } from './errors.js';
+import { WebmambaError } from './errors.js';
 import type { Picture } from './frames.js';
+import { toPlain } from './plain.js';
 import type { Reply, Request, SentPicture } from './remote.js';
-import { init } from './wasm.js';
 
 const post = (reply: Reply, transfer: Transferable[] = []) =>
   (globalThis as unknown as Worker).postMessage(reply, transfer);
@@ -21,9 +21,9 @@ addEventListener('message', ({ data }: MessageEvent<Request>) => {
 
 async function answer(request: Request): Promise<unknown> {
   if (request.call === 'load') {
-    await init({ ...(request.wasm !== undefined && { wasm: request.wasm }) });
     const onProgress = (progress: Extract<Reply, { progress: unknown }>['progress']) => post({ progress });
-    engine = await LocalEngine.load(request.source, { ...request.options, onProgress, signal: loading.signal });
+    const options = { ...request.options, onProgress, signal: loading.signal };
+    engine = await LocalEngine.load(request.model, options, () => request.wasm);
     void engine.lost.then((error) => post({ lost: toPlain(error) }));
     return { ...engine.info, memory: { ...engine.info.memory } };
   }
@@ -49,7 +49,7 @@ async function answer(request: Request): Promise<unknown> {
 async function withPicture<T>(sent: SentPicture, use: (picture: Picture) => Promise<T>): Promise<T> {
   const close = () => sent.drawable?.close();
   try {
-    return await use({ ...sent, close });
+    return await use({ ...sent, scale: 1, own: true, close });
   } finally {
     close();
   }

@@ -1,6 +1,5 @@
 /** The same API as the package's main entry, with everything off the main thread. */
-import { ImageClassifier as Local } from './classifier.js';
-import type { LoadOptions, ModelSource } from './types.js';
+import { ImageClassifier as Local, type LoadOptions, type ModelSource } from './index.js';
 
 /** As `ImageClassifier` of `webmamba`; `load` always starts a worker. */
 export class ImageClassifier extends Local {
@@ -10,8 +9,7 @@ export class ImageClassifier extends Local {
 }
 
 export {
-  DeviceLostError, DisposedError, DownloadError, InvalidImageError, OutOfMemoryError, UnsupportedCheckpointError,
-  WebGpuUnavailableError, WebmambaError,
-} from './errors.js';
+  DeviceLostError, DisposedError, DownloadError, InvalidImageError, InvalidOptionError, OutOfMemoryError, UnsupportedCheckpointError,
+  WebGpuUnavailableError, WebmambaError, WorkerError, init,
+} from './index.js';
 export type * from './types.js';
-export { init, type InitOptions } from './wasm.js';

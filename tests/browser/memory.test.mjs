@@ -14,8 +14,14 @@ async function setUp(t) {
   const page = await openPage(t, await launch(t), server);
   const session = await page.context().newCDPSession(page);
   await page.evaluate(async () => {
-    const { module } = await import('/package/wasm.js');
-    globalThis.memory = (await module()).memory;
+    // The package keeps its module's memory to itself; whoever makes the module sees it.
+    const { instantiateStreaming } = WebAssembly;
+    WebAssembly.instantiateStreaming = async (...options) => {
+      const made = await instantiateStreaming.apply(WebAssembly, options);
+      globalThis.memory = made.instance.exports.memory;
+      return made;
+    };
+    await webmamba.init();
   });
   return { server, page, session };
 }

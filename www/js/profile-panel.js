@@ -22,7 +22,7 @@ export async function timeLayers(model) {
   if (viewer.kind === 'none') return say('Start the camera or open a picture: the profile is measured on what is shown.');
   say('Measuring');
   try {
-    show(await model.profile(viewer.source));
+    show(await model.profile());
   } catch (error) {
     console.error(error);
     say(`The layers cannot be timed here. ${/** @type {Error} */ (error).message}`);

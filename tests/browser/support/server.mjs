@@ -69,9 +69,9 @@ export class Server {
   }
 
   /** Serves these contents. @param {string | Uint8Array | object} contents objects as JSON */
-  file(path, contents, { type = 'application/octet-stream' } = {}) {
+  file(path, contents, { type = 'application/octet-stream', headers = {} } = {}) {
     const plain = typeof contents === 'object' && !(contents instanceof Uint8Array) ? JSON.stringify(contents) : contents;
-    this.#files.set(path, { bytes: Buffer.from(plain), type });
+    this.#files.set(path, { bytes: Buffer.from(plain), type, headers });
   }
 
   /** A checkpoint as hubs and folders have it. @param {{ config: object, weights: Uint8Array }} checkpoint */
@@ -96,7 +96,7 @@ export class Server {
 
   #find(path) {
     const file = this.#files.get(path);
-    if (file) return { size: file.bytes.length, type: file.type, read: (from, to) => file.bytes.subarray(from, to), tag: () => hash(file.bytes) };
+    if (file) return { size: file.bytes.length, type: file.type, headers: file.headers, read: (from, to) => file.bytes.subarray(from, to), tag: () => hash(file.bytes) };
     for (const [prefix, folder] of this.#folders) {
       if (!path.startsWith(prefix)) continue;
       const disk = join(folder, normalize(`/${path.slice(prefix.length)}`));
@@ -138,7 +138,7 @@ export class Server {
     const etag = `"${behaviour.etag ?? file.tag()}"`;
     const headers = {
       'content-type': file.type, etag, 'cache-control': 'no-store', 'access-control-allow-origin': '*',
-      'access-control-expose-headers': 'ETag, Content-Range',
+      'access-control-expose-headers': 'ETag, Content-Range', ...file.headers,
     };
     if (behaviour.gzip) {
       const compressed = gzipSync(file.read(0, file.size));

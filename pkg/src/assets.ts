@@ -1,0 +1,44 @@
+/** Where the package's own files are: beside this one, or where `init({ base })` says. */
+import { configs } from './configs.js';
+import { DownloadError } from './errors.js';
+import type { BuiltinModel } from './types.js';
+import { resolveUrl } from './urls.js';
+
+/** The files by their paths below the package. Each URL stands in full, so that bundlers find the files. */
+const FILES = {
+  'webmamba_bg.wasm': () => new URL('./webmamba_bg.wasm', import.meta.url),
+  'worker-thread.js': () => new URL('./worker-thread.js', import.meta.url),
+  'models/mamba_vision_nano/model.safetensors': () => new URL('./models/mamba_vision_nano/model.safetensors', import.meta.url),
+  'models/mila_nano/model.safetensors': () => new URL('./models/mila_nano/model.safetensors', import.meta.url),
+};
+
+let base: URL | undefined;
+
+/** The folder that has the package's files from now on. */
+export function setBase(address: string | URL): void {
+  base = resolveUrl(address);
+  // A folder may be named without its slash.
+  if (!base.pathname.endsWith('/')) base.pathname += '/';
+}
+
+export function asset(file: keyof typeof FILES): URL {
+  if (base) return new URL(file, base);
+  try {
+    return resolveUrl(FILES[file]());
+  } catch (error) {
+    throw new DownloadError(`Nothing tells where ${file} is, as the bundler keeps no addresses; say so with init({ base }).`, { cause: error });
+  }
+}
+
+export function isBuiltin(name: string): name is BuiltinModel {
+  return Object.hasOwn(configs, name);
+}
+
+export function builtinNames(): string[] {
+  return Object.keys(configs);
+}
+
+/** The files of a model inside the package. */
+export function builtin(name: BuiltinModel): { config: string; weights: URL } {
+  return { config: configs[name], weights: asset(`models/${name}/model.safetensors`) };
+}

@@ -1,0 +1,117 @@
+/** Checks what callers pass, so that no misspelt or impossible option is passed over in silence. */
+import { InvalidOptionError } from './errors.js';
+import { isUrl } from './urls.js';
+
+/** What a value must be, in words, and whether it is. */
+type Rule = [text: string, holds: (value: unknown) => boolean];
+
+const boolean: Rule = ['true or false', (value) => typeof value === 'boolean'];
+const text: Rule = ['a text that is not empty', (value) => typeof value === 'string' && value !== ''];
+const address: Rule = ['an address as text or URL', (value) => typeof value === 'string' || isUrl(value)];
+const callback: Rule = ['a function', (value) => typeof value === 'function'];
+const signal: Rule = ['an AbortSignal', (value) => isObject(value) && typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function'];
+
+const choice = (...names: string[]): Rule => [
+  names.map((name) => `'${name}'`).join(' or '),
+  (value) => typeof value === 'string' && names.includes(value),
+];
+const numbers = (text: string, holds: (value: number) => boolean): Rule => [text, (value) => typeof value === 'number' && holds(value)];
+const pixels = (value: unknown) => typeof value === 'number' && Number.isInteger(value) && value > 0;
+
+const LOAD: Record<string, Rule> = {
+  device: ["'auto', 'webgpu', 'cpu' or a GPUDevice", (value) => ['auto', 'webgpu', 'cpu'].includes(value as string) || (isObject(value) && isObject(value.queue) && isObject(value.limits))],
+  powerPreference: choice('high-performance', 'low-power'),
+  dtype: choice('auto'),
+  cache: boolean,
+  baseUrl: address,
+  revision: text,
+  labels: ['a list of texts', (value) => Array.isArray(value) && value.length > 0 && value.every((label) => typeof label === 'string')],
+  size: ["a number of pixels, or [height, width]", (value) => pixels(value) || (Array.isArray(value) && value.length === 2 && value.every(pixels))],
+  worker: boolean,
+  onProgress: callback,
+  signal,
+};
+
+const CLASSIFY: Record<string, Rule> = {
+  topK: numbers('a whole number of at least 1', (value) => value >= 1 && (Number.isInteger(value) || value === Infinity)),
+  threshold: numbers('a number from 0 to 1', (value) => value >= 0 && value <= 1),
+  heatmap: boolean,
+  signal,
+};
+
+const VIDEO: Record<string, Rule> = {
+  ...CLASSIFY,
+  maxFps: numbers('a number above 0', (value) => value > 0),
+  smoothing: numbers('a number from 0 to below 1', (value) => value >= 0 && value < 1),
+};
+
+const file: Rule = ['an address, File, Blob, ArrayBuffer or Uint8Array', isFile];
+const MODEL: Record<string, Rule> = {
+  weights: file,
+  config: ['a plain object, JSON, an address, File, Blob, ArrayBuffer or Uint8Array', (value) => isFile(value) || isObject(value)],
+  arch: text,
+  name: text,
+};
+
+const wasm: Rule = ['an address, bytes or a WebAssembly.Module', (value) => isFile(value) || tag(value) === 'WebAssembly.Module'];
+
+export const checkLoad = (options: unknown) => check('load', options, LOAD);
+export const checkClassify = (options: unknown) => check('classify', options, CLASSIFY);
+export const checkVideo = (options: unknown) => check('classifyVideo', options, VIDEO);
+export const checkFeatures = (options: unknown) => check('features', options, { signal });
+export const checkInit = (options: unknown) => check('init', options, { base: address, wasm });
+
+/** `{ weights, .. }`, as it is given to `load`. */
+export function checkModel(source: Record<string, unknown>): void {
+  check('load: the model', source, MODEL);
+  if (source.weights === undefined) throw new InvalidOptionError(`load: \`weights\` of the model must be ${file[0]}, not undefined.`);
+}
+
+function check(where: string, options: unknown, rules: Record<string, Rule>): void {
+  if (!isObject(options)) throw new InvalidOptionError(`${where}: the options must be an object, not ${inWords(options)}.`);
+  for (const [name, value] of Object.entries(options)) {
+    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
+    if (!rule) throw new InvalidOptionError(`${where}: there is no option \`${name}\`; ${meant(name, Object.keys(rules))}.`);
+    if (value !== undefined && !rule[1](value)) throw new InvalidOptionError(`${where}: \`${name}\` must be ${rule[0]}, not ${inWords(value)}.`);
+  }
+}
+
+/** The class name of an object, whichever frame it comes from. */
+export function tag(value: unknown): string {
+  return Object.prototype.toString.call(value).slice(8, -1);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isFile(value: unknown): boolean {
+  return typeof value === 'string' || isUrl(value) || ArrayBuffer.isView(value) || ['Blob', 'File', 'ArrayBuffer', 'SharedArrayBuffer'].includes(tag(value));
+}
+
+function inWords(value: unknown): string {
+  if (typeof value === 'string') return `'${value.slice(0, 60)}'`;
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined) return String(value);
+  if (Array.isArray(value)) return `[${value.slice(0, 6).map(inWords).join(', ')}${value.length > 6 ? ', …' : ''}]`;
+  return typeof value === 'function' ? 'a function' : `an object (${tag(value)})`;
+}
+
+/** The option that is written most like this one, or all of them. */
+function meant(name: string, known: string[]): string {
+  const near = known.map((one) => [one, distance(name.toLowerCase(), one.toLowerCase())] as const).sort(([, a], [, b]) => a - b)[0];
+  return near && near[1] <= 2 ? `\`${near[0]}\` is meant` : `there are ${known.map((one) => `\`${one}\``).join(', ')}`;
+}
+
+/** Letters to change, add or leave out between two words. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
