@@ -9,9 +9,11 @@ use common::devices;
 use pollster::block_on;
 use webmamba::{
     Error,
-    gpu::GpuDevice,
+    gpu::{Frame, GpuDevice, GpuExecutor, Pixels},
+    graph::{Graph, Layout},
+    image::{CropMode, Preprocess},
     models::{BuildOptions, Model, preset},
-    ops::TopK,
+    ops::{Act, Activation, LinearAttention, TopK},
     passes, plan,
     program::{AdapterClass, Caps},
     session::{Device, DeviceKind, Session},
@@ -84,6 +86,62 @@ fn a_lost_device_is_an_error_and_a_new_one_works() {
     block_on(session.run(&input)).unwrap();
 }
 
+/// A buffer that no driver makes, outside of any session.
+fn provoke(device: &wgpu::Device) {
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
+    let _ = device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false });
+}
+
+#[test]
+fn errors_of_others_reach_no_session() {
+    let gpu = devices::lavapipe();
+    let device = Device::Gpu(gpu.clone());
+    let (mut one, input) = micro_session(&device, 1);
+    let (mut two, _) = micro_session(&device, 1);
+    let wanted = block_on(one.run(&input)).unwrap()[0].to_f32().into_owned();
+    provoke(gpu.device());
+    assert_eq!(block_on(one.run(&input)).unwrap()[0].to_f32(), wanted);
+    // In another thread, while a run is under way.
+    let other = gpu.device().clone();
+    gpu.queue().on_submitted_work_done(move || std::thread::spawn(move || provoke(&other)).join().unwrap());
+    for _ in 0..2 {
+        assert_eq!(block_on(one.run(&input)).unwrap()[0].to_f32(), wanted);
+        assert_eq!(block_on(two.run(&input)).unwrap()[0].to_f32(), wanted);
+    }
+    assert!(matches!(gpu.stray_error(), Some(Error::Gpu { .. })));
+    assert!(gpu.stray_error().is_none());
+}
+
+#[test]
+fn a_refused_run_is_an_error_of_its_session_and_of_no_later_run() {
+    let gpu = devices::lavapipe();
+    let device = Device::Gpu(gpu.clone());
+    let (mut one, input) = micro_session(&device, 1);
+    let (mut two, _) = micro_session(&device, 1);
+    let wanted = block_on(two.run(&input)).unwrap()[0].to_f32().into_owned();
+    // Textures that cannot be copied from.
+    let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: wgpu::Extent3d { width: 8, height: 8, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba8Unorm,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING,
+        view_formats: &[],
+    });
+    let frame = |pixels| Frame { width: 8, height: 8, pixels };
+    let preprocess = Preprocess::imagenet([64, 64]);
+    for _ in 0..2 {
+        let failed = block_on(one.run_frame(&frame(Pixels::Texture(&texture)), &preprocess, &["logits"]));
+        assert!(matches!(failed, Err(Error::Gpu { .. })), "{failed:?}");
+        assert_eq!(block_on(two.run(&input)).unwrap()[0].to_f32(), wanted);
+        block_on(one.run_frame(&frame(Pixels::Host(&[7; 256])), &preprocess, &["logits"])).unwrap();
+        assert_eq!(block_on(one.run(&input)).unwrap()[0].to_f32(), wanted);
+    }
+    assert!(gpu.stray_error().is_none());
+}
+
 #[test]
 fn adapters_are_found_by_name_and_software_ones_only_so() {
     let gpu = devices::swiftshader();
@@ -126,6 +184,95 @@ fn a_batch_beyond_a_binding_names_the_limit() {
     }
 }
 
+/// What lies between the dispatches of one operator counts too.
+#[test]
+fn scratch_beyond_a_binding_names_the_limit() {
+    let mut graph = Graph::new();
+    let (qk, v) = (graph.input("qk", [1, 4, 512]), graph.input("v", [1, 4, 256]));
+    let y = graph.op("y", LinearAttention { heads: 1, fused_rope: false }, vec![qk, v, qk]).unwrap();
+    graph.output("y", y, Layout::Plain);
+    let caps = Caps { max_storage_binding: 64 << 10, ..Caps::webgpu_default(AdapterClass::Hardware) };
+    match plan::lower(&graph, &caps) {
+        Err(Error::AdapterLimit { adapter, limit, needed, available }) => {
+            assert!(adapter.contains("y.scratch") && limit == "maxStorageBufferBindingSize");
+            // A matrix of 256 x 256 and a mean.
+            assert_eq!((needed, available), ((256 * 256 + 256) * 4, 64 << 10));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A buffer that just fits a limit gets no more memory than that.
+#[test]
+fn slots_stay_within_a_limit_that_their_buffers_meet() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [1, 1004]);
+    let y = graph.op("y", Activation(Act::Relu), vec![x]).unwrap();
+    graph.output("y", y, Layout::Plain);
+    let caps = Caps { max_storage_binding: 4016, ..Caps::webgpu_default(AdapterClass::Hardware) };
+    assert_eq!(plan::plan(&plan::lower(&graph, &caps).unwrap()).bytes(), 2 * 4016);
+}
+
+#[test]
+fn an_image_whose_resize_is_beyond_a_binding_names_the_limit() {
+    let (mut session, _) = micro_session(&Device::Gpu(devices::lavapipe()), 1);
+    let pixels = vec![0; 600_000 * 4];
+    let frame = Frame { width: 1, height: 600_000, pixels: Pixels::Host(&pixels) };
+    let preprocess = Preprocess { crop_mode: CropMode::Squash, ..Preprocess::imagenet([64, 64]) };
+    match block_on(session.run_frame(&frame, &preprocess, &["logits"])) {
+        Err(Error::AdapterLimit { limit, needed, .. }) => {
+            assert!(limit == "maxStorageBufferBindingSize" && needed == 600_000 * 64 * 4, "{limit} {needed}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Shaders do not check bounds, so memory must be that of the very program.
+#[test]
+fn a_plan_of_another_program_is_refused() {
+    let program = |rows: usize| {
+        let mut graph = Graph::new();
+        let x = graph.input("x", [rows, 64]);
+        let y = graph.op("y", Activation(Act::Relu), vec![x]).unwrap();
+        graph.output("y", y, Layout::Plain);
+        plan::lower(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap()
+    };
+    let gpu = devices::lavapipe();
+    for (rows, fits) in [(8, true), (7, false)] {
+        let plan = plan::plan(&program(rows));
+        let executor = block_on(GpuExecutor::with_plan(gpu.clone(), program(8), Arc::default(), plan, |_, _| {}));
+        match executor {
+            Ok(_) => assert!(fits),
+            Err(error) => assert!(!fits && error.to_string().contains("another program"), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_program_for_other_subgroups_is_refused() {
+    let manifest = common::manifest::Manifest::load("mila_micro");
+    let (gpu, other) = (devices::lavapipe(), devices::swiftshader());
+    assert!(gpu.caps().subgroup.is_some() && gpu.caps().subgroup != other.caps().subgroup);
+    let mut config = manifest.config.clone();
+    config["model_type"] = "mila".into();
+    let weights = Weights::from_tensors("micro", manifest.weights());
+    let model = Model::new(weights, Some(&config.to_string()), &Default::default()).unwrap();
+    let program = plan::lower(&model.graph(&model.options(1)).unwrap(), gpu.caps()).unwrap();
+    let refused = block_on(GpuExecutor::new(other, program, Arc::default())).unwrap_err();
+    assert!(refused.to_string().contains("subgroups of 8 lanes"), "{refused}");
+}
+
+/// What a frame costs to read back: 16 bytes a class, as outputs are padded like all values.
+#[test]
+fn the_best_classes_take_16_bytes_each() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [1, 1000]);
+    let y = graph.op("y", TopK::plain(8), vec![x]).unwrap();
+    graph.output("y", y, Layout::Plain);
+    let program = plan::lower(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap();
+    assert_eq!(webmamba::program::device_bytes(&program.outputs()[0].shape), 128);
+}
+
 /// 740 million parameters: 3 GB of weights, in pages of buffers with 128 MiB bindings.
 #[test]
 fn the_largest_model_loads_on_lavapipe() {
@@ -149,7 +296,7 @@ fn every_preset_fits_webgpu_limits_at_batch_one() {
         let graph = passes::optimise(&graph.select(&["top_k"]).unwrap()).unwrap();
         for class in [AdapterClass::Software, AdapterClass::Hardware] {
             let program = plan::lower(&graph, &Caps::webgpu_default(class)).unwrap_or_else(|e| panic!("{name}: {e}"));
-            assert!(program.weights.iter().all(|w| w.bytes() <= 128 << 20), "{name}");
+            assert!(program.weights().iter().all(|w| w.bytes() <= 128 << 20), "{name}");
         }
     }
 }

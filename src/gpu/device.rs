@@ -11,8 +11,9 @@ use std::{
 
 use wgpu::{
     BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, Buffer, BufferBindingType, BufferDescriptor,
-    BufferUsages, ComputePipeline, ComputePipelineDescriptor, DeviceDescriptor, ErrorFilter, ExperimentalFeatures, Features,
-    MemoryHints, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource, ShaderStages, Trace,
+    BufferUsages, ComputePipeline, ComputePipelineDescriptor, DeviceDescriptor, ErrorFilter, ErrorScopeGuard,
+    ExperimentalFeatures, Features, MemoryHints, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModuleDescriptor,
+    ShaderSource, ShaderStages, Trace,
 };
 
 use crate::{
@@ -28,7 +29,35 @@ use crate::{
 #[derive(Debug, Default)]
 struct Trouble {
     lost: Option<String>,
-    rejected: Option<String>,
+    /// The first rejected call that nobody watched.
+    stray: Option<String>,
+}
+
+/// Catches what the driver rejects of the calls between [`GpuDevice::watch`] and [`Watch::close`], so that an error reaches whoever
+/// made the call. Nothing may be awaited in between: on the web all work on a device shares one stack of scopes.
+pub(super) struct Watch {
+    // In the order in which they close, dropped or not: the last one opened comes first.
+    memory: ErrorScopeGuard,
+    internal: ErrorScopeGuard,
+    validation: ErrorScopeGuard,
+    allocated: u64,
+}
+
+impl Watch {
+    /// Ends the watch at once; the future tells what it caught.
+    pub(super) fn close(self) -> impl Future<Output = Result<()>> {
+        let allocated = self.allocated;
+        let (memory, internal, validation) = (self.memory.pop(), self.internal.pop(), self.validation.pop());
+        async move {
+            if memory.await.is_some() {
+                return Err(out_of_memory(allocated));
+            }
+            match (internal.await, validation.await) {
+                (None, None) => Ok(()),
+                (Some(error), _) | (None, Some(error)) => Err(Error::Gpu { reason: error.to_string() }),
+            }
+        }
+    }
 }
 
 /// A pipeline and the layout of its only bind group.
@@ -96,9 +125,9 @@ impl GpuDevice {
         device.set_device_lost_callback(move |reason, message| {
             lost.lock().unwrap_or_else(PoisonError::into_inner).lost = Some(format!("{reason:?} {message}"));
         });
-        let rejected = trouble.clone();
+        let stray = trouble.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            rejected.lock().unwrap_or_else(PoisonError::into_inner).rejected.get_or_insert(error.to_string());
+            stray.lock().unwrap_or_else(PoisonError::into_inner).stray.get_or_insert(error.to_string());
         }));
         let caps = summary.caps();
         Self {
@@ -123,6 +152,11 @@ impl GpuDevice {
         &self.device
     }
 
+    /// Its queue, for what must be submitted to the very same one.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
     /// What lowering needs to know of it.
     pub fn caps(&self) -> &Caps {
         &self.caps
@@ -143,16 +177,25 @@ impl GpuDevice {
         self.device.destroy();
     }
 
-    /// An error that the driver reported since the last call, if any.
+    /// The first error since the last call that no session has caused: by calls on [`GpuDevice::device`] or [`GpuDevice::queue`].
+    pub fn stray_error(&self) -> Option<Error> {
+        self.lock_trouble().stray.take().map(|reason| Error::Gpu { reason })
+    }
+
+    /// Whether the device is still there.
     pub(super) fn check(&self) -> Result<()> {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = &trouble.lost {
-            return Err(lost(reason, self.allocated.load(Ordering::Relaxed)));
-        }
-        match trouble.rejected.take() {
-            Some(reason) => Err(Error::Gpu { reason }),
+        match &self.lock_trouble().lost {
+            Some(reason) => Err(lost(reason, self.allocated.load(Ordering::Relaxed))),
             None => Ok(()),
         }
+    }
+
+    /// Begins to catch what the driver rejects.
+    pub(super) fn watch(&self) -> Watch {
+        let open = |filter| self.device.push_error_scope(filter);
+        let (validation, internal) = (open(ErrorFilter::Validation), open(ErrorFilter::Internal));
+        let memory = open(ErrorFilter::OutOfMemory);
+        Watch { memory, internal, validation, allocated: self.allocated.load(Ordering::Relaxed) }
     }
 
     /// A buffer, or an error when the device has no memory for it.
@@ -163,14 +206,15 @@ impl GpuDevice {
             let (adapter, limit_name) = (self.summary.name.clone(), "maxBufferSize".to_owned());
             return Err(Error::AdapterLimit { adapter, limit: limit_name, needed: bytes, available: limit });
         }
-        let scope = self.device.push_error_scope(ErrorFilter::OutOfMemory);
+        let watch = self.watch();
         let descriptor = BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
         let buffer = self.device.create_buffer(&descriptor);
         self.created[0].fetch_add(1, Ordering::Relaxed);
         self.allocated.fetch_add(bytes, Ordering::Relaxed);
-        match scope.pop().await {
-            Some(_) => Err(Error::OutOfMemory { what: format!("making room for {label}"), bytes }),
-            None => Ok(buffer),
+        match watch.close().await {
+            Ok(()) => Ok(buffer),
+            Err(Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { what: format!("making room for {label}"), bytes }),
+            Err(other) => Err(other),
         }
     }
 
@@ -181,7 +225,7 @@ impl GpuDevice {
             return Ok(pipeline.clone());
         }
         let source = shader::assemble(kernel)?;
-        let scope = self.device.push_error_scope(ErrorFilter::Validation);
+        let watch = self.watch();
         let descriptor =
             ShaderModuleDescriptor { label: Some(kernel.shader), source: ShaderSource::Wgsl(Cow::Borrowed(&source)) };
         // SAFETY: without the compiler's checks an index out of bounds would be undefined behaviour. The shaders are this
@@ -204,12 +248,17 @@ impl GpuDevice {
             cache: None,
         });
         self.created[2].fetch_add(1, Ordering::Relaxed);
-        if let Some(error) = scope.pop().await {
-            return Err(Error::Gpu { reason: format!("kernel {kernel:?}: {error}") });
-        }
+        watch.close().await.map_err(|error| match error {
+            Error::Gpu { reason } => Error::Gpu { reason: format!("kernel {kernel:?}: {reason}") },
+            other => other,
+        })?;
         let pipeline = Pipeline { pipeline, layout };
         self.lock_pipelines().insert(kernel.clone(), pipeline.clone());
         Ok(pipeline)
+    }
+
+    fn lock_trouble(&self) -> std::sync::MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_pipelines(&self) -> std::sync::MutexGuard<'_, HashMap<Kernel, Pipeline>> {
@@ -234,9 +283,13 @@ impl GpuDevice {
 /// wgpu gives a device up when memory runs out in the middle of its work, outside the reach of any error scope.
 fn lost(reason: &str, allocated: u64) -> Error {
     if reason.to_lowercase().contains("out of memory") {
-        return Error::OutOfMemory { what: "working with all of the model's buffers".into(), bytes: allocated };
+        return out_of_memory(allocated);
     }
     Error::DeviceLost { reason: reason.to_owned() }
+}
+
+fn out_of_memory(allocated: u64) -> Error {
+    Error::OutOfMemory { what: "working with all of the model's buffers".into(), bytes: allocated }
 }
 
 #[cfg(test)]

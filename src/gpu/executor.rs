@@ -72,7 +72,8 @@ impl GpuExecutor {
     /// Uploads the weights that `weights` does not hold yet and prepares everything for [`GpuExecutor::run`].
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::AdapterLimit`], [`Error::DeviceLost`]; [`Error::Gpu`] when a kernel is rejected.
+    /// [`Error::OutOfMemory`], [`Error::AdapterLimit`], [`Error::DeviceLost`]; [`Error::Gpu`] when a kernel is rejected;
+    /// [`Error::InvalidArgument`] for a program or plan that is not for this device or program.
     pub async fn new(gpu: Arc<GpuDevice>, program: Program, weights: Arc<WeightStore>) -> Result<Self> {
         let plan = plan::plan(&program);
         Self::with_plan(gpu, program, weights, plan, |_, _| {}).await
@@ -90,6 +91,14 @@ impl GpuExecutor {
         plan: Plan,
         progress: impl FnMut(usize, usize),
     ) -> Result<Self> {
+        if !plan.holds(&program) {
+            return Err(Error::InvalidArgument("the memory plan is that of another program".into()));
+        }
+        let lanes = program.dispatches.iter().find_map(|d| d.kernel.constant("SUBGROUP"));
+        if let Some(lanes) = lanes.filter(|lanes| gpu.summary().subgroup != Some(*lanes)) {
+            let reason = format!("the program is for subgroups of {lanes} lanes, which {} does not have", gpu.summary().name);
+            return Err(Error::InvalidArgument(reason));
+        }
         weights.upload(&gpu, &mut program.weights).await?;
         // From here on the device has them; host copies (folded weights, say) need not stay.
         program.weights.iter_mut().for_each(PackedWeight::forget);
@@ -104,8 +113,11 @@ impl GpuExecutor {
             BufRef::Buffer(id) => Ok(Binding::whole(slot_of(id.0))),
             BufRef::Nothing => Ok(Binding::whole(&nothing)),
             BufRef::Weight(id) => {
-                let key = &program.weights[id.0].key;
-                let place = weights.get(key).ok_or_else(|| Error::Gpu { reason: format!("weight `{key}` was not uploaded") })?;
+                let weight = &program.weights[id.0];
+                let place = weights.get(&weight.key).filter(|place| place.bytes == weight.bytes());
+                let place = place.ok_or_else(|| Error::Gpu {
+                    reason: format!("weight `{}` was not uploaded, or that of another model was", weight.key),
+                })?;
                 Ok(Binding { buffer: place.buffer, offset: place.offset, size: std::num::NonZeroU64::new(place.bytes) })
             }
         };
@@ -147,10 +159,13 @@ impl GpuExecutor {
     /// # Errors
     /// [`Error::InvalidArgument`] when the inputs have other shapes, [`Error::DeviceLost`], [`Error::Gpu`].
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        self.gpu.check()?;
+        check_inputs(self.program.inputs.iter().map(|i| &i.shape), inputs)?;
         let all: Vec<usize> = (0..self.readbacks.len()).collect();
-        self.upload(inputs)?;
-        let encoder = self.gpu.device.create_command_encoder(&Default::default());
-        Ok(self.submit(encoder, false, &all).await?.0)
+        let watch = self.gpu.watch();
+        self.upload(inputs);
+        self.submit(self.gpu.device.create_command_encoder(&Default::default()), false, &all);
+        Ok(self.collect(watch.close(), &all).await?.0)
     }
 
     /// Runs the program, whose only input is one image, on a frame, and gives the outputs of these positions in the program's
@@ -177,16 +192,18 @@ impl GpuExecutor {
         };
         frame.check(&self.gpu)?;
         let stage = FrameStage::fit(self.frames.take(), &self.gpu, frame, preprocess, input).await?;
+        let watch = self.gpu.watch();
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         stage.upload(&self.gpu, &mut encoder, frame);
         self.frames = Some(stage);
-        self.submit(encoder, true, wanted).await
+        self.submit(encoder, true, wanted);
+        self.collect(watch.close(), wanted).await
     }
 
-    /// One pass, one submission, one readback; first the launches that make the input of a frame, if it is `framed`.
-    async fn submit(&self, mut encoder: CommandEncoder, framed: bool, wanted: &[usize]) -> Result<(Vec<Tensor>, RunTimes)> {
-        let wanted: Vec<(usize, &Readback)> = wanted.iter().filter_map(|i| Some((*i, self.readbacks.get(*i)?))).collect();
-        let needed = wanted.iter().map(|(_, r)| r.launches).max().unwrap_or_default();
+    /// One pass and one submission; first the launches that make the input of a frame, if it is `framed`.
+    fn submit(&self, mut encoder: CommandEncoder, framed: bool, wanted: &[usize]) {
+        let wanted = || wanted.iter().filter_map(|i| self.readbacks.get(*i));
+        let needed = wanted().map(|readback| readback.launches).max().unwrap_or_default();
         {
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor { label: Some("frame"), timestamp_writes: None });
             let first = self.frames.iter().filter(|_| framed).flat_map(|stage| &stage.launches);
@@ -194,17 +211,24 @@ impl GpuExecutor {
                 launch.record(&mut pass);
             }
         }
-        self.copy_outputs(&mut encoder, wanted.iter().map(|(_, r)| *r));
+        self.copy_outputs(&mut encoder, wanted());
         self.gpu.queue.submit([encoder.finish()]);
-        let watch = Stopwatch::start();
+    }
+
+    /// The results of what was just submitted, where the device `accepted` it.
+    async fn collect(&self, accepted: impl Future<Output = Result<()>>, wanted: &[usize]) -> Result<(Vec<Tensor>, RunTimes)> {
+        let clock = Stopwatch::start();
         let done = Arc::new(Mutex::new(None));
         let tell = done.clone();
         self.gpu.queue.on_submitted_work_done(move || {
-            *tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch.elapsed());
+            *tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock.elapsed());
         });
-        let words = self.gpu.read(&self.staging).await?;
-        let outputs = wanted.iter().map(|(i, readback)| self.output(*i, readback, &words)).collect::<Result<_>>()?;
-        let total = watch.elapsed();
+        let words = self.gpu.read(&self.staging).await;
+        accepted.await?;
+        let words = words?;
+        let wanted = wanted.iter().filter_map(|i| Some((*i, self.readbacks.get(*i)?)));
+        let outputs = wanted.map(|(i, readback)| self.output(i, readback, &words)).collect::<Result<_>>()?;
+        let total = clock.elapsed();
         let device = done.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(total).min(total);
         Ok((outputs, RunTimes { device, readback: total - device }))
     }
@@ -214,8 +238,11 @@ impl GpuExecutor {
     /// # Errors
     /// As [`GpuExecutor::run`]; [`Error::InvalidArgument`] when the adapter has no timestamps.
     pub async fn profile(&mut self, inputs: &[&Tensor]) -> Result<(Vec<Tensor>, Vec<DispatchTiming>)> {
+        self.gpu.check()?;
+        check_inputs(self.program.inputs.iter().map(|i| &i.shape), inputs)?;
         let timestamps = Timestamps::new(&self.gpu, self.launches.len()).await?;
-        self.upload(inputs)?;
+        let watch = self.gpu.watch();
+        self.upload(inputs);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         for (i, launch) in self.launches.iter().enumerate() {
             let (set, first) = timestamps.place(i);
@@ -230,6 +257,7 @@ impl GpuExecutor {
         timestamps.resolve(&mut encoder);
         self.copy_outputs(&mut encoder, self.readbacks.iter());
         self.gpu.queue.submit([encoder.finish()]);
+        watch.close().await?;
         let words = self.gpu.read(&self.staging).await?;
         let outputs = self.readbacks.iter().enumerate().map(|(i, r)| self.output(i, r, &words)).collect::<Result<_>>()?;
         Ok((outputs, timestamps.read(&self.gpu, &self.program).await?))
@@ -249,11 +277,7 @@ impl GpuExecutor {
     pub async fn overruns(&self) -> Result<Vec<String>> {
         let mut overruns = Vec::new();
         for (buffer, slot) in self.program.buffers.iter().zip(&self.slots) {
-            let staging = self.gpu.buffer("guards", slot.size(), BufferUsages::MAP_READ | BufferUsages::COPY_DST).await?;
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(slot, 0, &staging, 0, slot.size());
-            self.gpu.queue.submit([encoder.finish()]);
-            let words = self.gpu.read(&staging).await?;
+            let words = self.contents(slot).await?;
             if words[buffer.bytes as usize / 4..].iter().any(|w| *w != u32::MAX) {
                 overruns.push(buffer.name.clone());
             }
@@ -261,10 +285,35 @@ impl GpuExecutor {
         Ok(overruns)
     }
 
-    /// Writes the inputs with their channels padded.
-    fn upload(&mut self, inputs: &[&Tensor]) -> Result<()> {
-        self.gpu.check()?;
-        check_inputs(self.program.inputs.iter().map(|i| &i.shape), inputs)?;
+    /// Outputs whose padding channels hold something else than zeros. For tests.
+    ///
+    /// # Errors
+    /// Those of reading back.
+    pub async fn dirty_padding(&self) -> Result<Vec<String>> {
+        let mut dirty = Vec::new();
+        for (output, readback) in self.program.outputs.iter().zip(&self.readbacks) {
+            let words = self.contents(&self.slots[readback.slot]).await?;
+            let channels = output.shape.last();
+            let mut rows = words[..readback.bytes as usize / 4].chunks_exact(padded_channels(channels));
+            if rows.any(|row| row[channels..].iter().any(|word| f32::from_bits(*word) != 0.0)) {
+                dirty.push(output.name.clone());
+            }
+        }
+        Ok(dirty)
+    }
+
+    async fn contents(&self, slot: &Buffer) -> Result<Vec<u32>> {
+        let staging = self.gpu.buffer("inspection", slot.size(), BufferUsages::MAP_READ | BufferUsages::COPY_DST).await?;
+        let watch = self.gpu.watch();
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(slot, 0, &staging, 0, slot.size());
+        self.gpu.queue.submit([encoder.finish()]);
+        watch.close().await?;
+        self.gpu.read(&staging).await
+    }
+
+    /// Writes the inputs, which have been checked, with their channels padded.
+    fn upload(&mut self, inputs: &[&Tensor]) {
         for (wanted, input) in self.program.inputs.iter().zip(inputs) {
             let Some(slot) = self.plan.slot_of[wanted.buffer.0] else { continue };
             let channels = wanted.shape.last();
@@ -281,7 +330,6 @@ impl GpuExecutor {
             };
             self.gpu.queue.write_buffer(&self.slots[slot], 0, bytemuck::cast_slice(padded));
         }
-        Ok(())
     }
 
     fn copy_outputs<'a>(&self, encoder: &mut CommandEncoder, readbacks: impl Iterator<Item = &'a Readback>) {
@@ -308,23 +356,40 @@ impl Drop for GpuExecutor {
     }
 }
 
+/// A buffer that is mapped or will be: unmapped however its reader leaves, as it could not be used again otherwise.
+struct Mapping<'a>(Option<&'a Buffer>);
+
+impl Drop for Mapping<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|buffer| buffer.unmap());
+    }
+}
+
 impl GpuDevice {
     /// The contents of a mappable buffer as 32-bit words, after everything submitted so far.
     pub(super) async fn read(&self, buffer: &Buffer) -> Result<Vec<u32>> {
         let (sender, receiver) = futures_channel::oneshot::channel();
+        let watch = self.watch();
         buffer.map_async(MapMode::Read, .., move |result| {
             // The receiver is gone only when this future was dropped, and then nobody wants the answer.
             let _ = sender.send(result);
         });
+        let accepted = watch.close();
+        let mut mapping = Mapping(Some(buffer));
         self.wait()?;
-        let mapped = receiver.await.map_err(|_| Error::DeviceLost { reason: "the readback was dropped".into() })?;
-        self.check()?;
-        mapped.map_err(|error| Error::Gpu { reason: format!("the readback failed: {error}") })?;
-        let words = {
-            let view = buffer.get_mapped_range(..).map_err(|error| Error::Gpu { reason: error.to_string() })?;
-            view.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect()
-        };
-        buffer.unmap();
-        Ok(words)
+        match receiver.await {
+            Ok(Ok(())) => {}
+            refused => {
+                mapping.0 = None;
+                self.check()?;
+                accepted.await?;
+                return Err(match refused {
+                    Ok(Err(error)) => Error::Gpu { reason: format!("the readback failed: {error}") },
+                    _ => Error::DeviceLost { reason: "the readback was dropped".into() },
+                });
+            }
+        }
+        let view = buffer.get_mapped_range(..).map_err(|error| Error::Gpu { reason: error.to_string() })?;
+        Ok(view.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
     }
 }

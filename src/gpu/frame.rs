@@ -57,18 +57,21 @@ impl Frame<'_> {
 
     /// Whether the pixels are what the frame says, and the device can hold them.
     pub(super) fn check(&self, gpu: &GpuDevice) -> Result<()> {
-        let bytes = u64::from(self.height) * u64::from(self.stride()) * 4;
-        let limit = gpu.caps().max_storage_binding;
-        if bytes > limit {
-            let (needed, available) = (bytes, limit);
-            let adapter = format!("{} (for an image of {} x {} pixels)", gpu.summary().name, self.width, self.height);
-            return Err(Error::AdapterLimit { adapter, limit: "maxStorageBufferBindingSize".into(), needed, available });
-        }
         let fits = match self.pixels {
             Pixels::Host(bytes) => bytes.len() as u64 == u64::from(self.width) * u64::from(self.height) * 4,
             Pixels::Texture(texture) => texture.width() >= self.width && texture.height() >= self.height,
         };
-        if fits { Ok(()) } else { Err(Error::InvalidArgument(format!("the pixels are not {} x {}", self.width, self.height))) }
+        if !fits {
+            return Err(Error::InvalidArgument(format!("the pixels are not {} x {}", self.width, self.height)));
+        }
+        let bytes = u64::from(self.height) * u64::from(self.stride()) * 4;
+        if bytes > gpu.caps().max_storage_binding { Err(self.too_large(gpu, bytes)) } else { Ok(()) }
+    }
+
+    fn too_large(&self, gpu: &GpuDevice, needed: u64) -> Error {
+        let adapter = format!("{} (for an image of {} x {} pixels)", gpu.summary().name, self.width, self.height);
+        let (limit, available) = ("maxStorageBufferBindingSize".into(), gpu.caps().max_storage_binding);
+        Error::AdapterLimit { adapter, limit, needed, available }
     }
 }
 
@@ -89,14 +92,19 @@ impl FrameStage {
             stage.buffers.iter().for_each(Buffer::destroy);
         }
         let plan = plan::frame(preprocess, size, frame.stride())?;
+        if let Some(needed) = plan.buffers.iter().copied().find(|bytes| *bytes > gpu.caps().max_storage_binding) {
+            return Err(frame.too_large(gpu, needed));
+        }
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
         let mut buffers = Vec::with_capacity(plan.buffers.len() + 1);
         for bytes in &plan.buffers {
             buffers.push(gpu.buffer("frame", *bytes, usage).await?);
         }
+        let watch = gpu.watch();
         for (id, table) in &plan.tables {
             gpu.queue.write_buffer(&buffers[id.0], 0, bytemuck::cast_slice(table));
         }
+        watch.close().await?;
         let bound = |read: &BufRef| {
             Ok(Binding::whole(match read {
                 BufRef::Buffer(FramePlan::INPUT) => input,

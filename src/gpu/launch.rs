@@ -53,13 +53,18 @@ pub(super) async fn launches(
     let block_bytes = |dispatch: &Dispatch| (dispatch.params.bytes.len() as u64).next_multiple_of(16);
     let total: u64 = dispatches.iter().map(|d| block_bytes(d).next_multiple_of(align)).sum();
     let params = gpu.buffer("parameters", total.max(16), BufferUsages::UNIFORM | BufferUsages::COPY_DST).await?;
+    let mut pipelines = Vec::with_capacity(dispatches.len());
+    for dispatch in dispatches {
+        pipelines.push(gpu.pipeline(dispatch).await?);
+        progress(pipelines.len(), dispatches.len());
+    }
     let mut blocks = vec![0u8; total as usize];
     let mut offset = 0u64;
     let mut launches = Vec::with_capacity(dispatches.len());
-    for dispatch in dispatches {
+    let watch = gpu.watch();
+    for (dispatch, pipeline) in dispatches.iter().zip(pipelines) {
         let bytes = &dispatch.params.bytes;
         blocks[offset as usize..][..bytes.len()].copy_from_slice(bytes);
-        let pipeline = gpu.pipeline(dispatch).await?;
         let writes = dispatch.writes.iter().map(|id| BufRef::Buffer(*id));
         let mut bindings = dispatch.reads.iter().copied().chain(writes).map(|b| bound(&b)).collect::<Result<Vec<_>>>()?;
         bindings.push(Binding { buffer: params.clone(), offset, size: NonZeroU64::new(block_bytes(dispatch)) });
@@ -76,8 +81,8 @@ pub(super) async fn launches(
         gpu.created[1].fetch_add(1, Ordering::Relaxed);
         launches.push(Launch { pipeline, group, grid: dispatch.grid });
         offset += block_bytes(dispatch).next_multiple_of(align);
-        progress(launches.len(), dispatches.len());
     }
     gpu.queue.write_buffer(&params, 0, &blocks);
+    watch.close().await?;
     Ok((launches, params))
 }

@@ -19,8 +19,8 @@ shaders! {
     "attention", "batch_norm", "class_activation", "depthwise_conv2d", "gemm_direct", "gemm_subgroup", "gemm_tiled", "global_avg_pool", "layer_norm",
     "linear_attention", "linear_attention_kv", "linear_attention_reduce", "pointwise", "resize_columns", "resize_rows", "rope",
     "selective_scan", "selective_scan_carry", "selective_scan_reduce", "top_k", "window",
-    "shared/activation", "shared/epilogue", "shared/gemm", "shared/index", "shared/linear_attention", "shared/resize",
-    "shared/rope", "shared/scan", "shared/softplus",
+    "shared/activation", "shared/epilogue", "shared/gemm", "shared/index", "shared/linear_attention", "shared/padding",
+    "shared/resize", "shared/rope", "shared/scan", "shared/softplus",
 }
 
 /// Names of all kernels, without the shared parts.
@@ -34,7 +34,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// [`Error::Gpu`] when a file imports something that does not exist: a defect of a shader.
 pub fn assemble(kernel: &Kernel) -> Result<String> {
     let mut text = String::new();
-    if kernel.constants.iter().any(|(name, _)| *name == "SUBGROUP") {
+    if kernel.constant("SUBGROUP").is_some() {
         text.push_str(platform::ENABLE_SUBGROUPS);
     }
     for (name, value) in &kernel.constants {

@@ -51,6 +51,8 @@ impl WeightStore {
         let mut left: u64 = weights.iter().filter(|w| !self.holds(&w.key)).map(|w| w.bytes().next_multiple_of(ALIGN)).sum();
         let mut pending = 0;
         let mut packed: Vec<f32> = Vec::new();
+        // Whether the device took what was handed to it; on the web an answer takes its time, so many are awaited together.
+        let mut answers = Vec::new();
         for weight in weights.iter_mut().filter(|w| w.ready() && !self.holds(&w.key)) {
             let bytes = weight.bytes();
             let (buffer, offset) = self.place(gpu, bytes, left).await?;
@@ -59,16 +61,27 @@ impl WeightStore {
             packed.resize(weight.len(), 0.0);
             weight.pack(&mut packed);
             weight.release();
+            let watch = gpu.watch();
             gpu.queue.write_buffer(&buffer, offset, bytemuck::cast_slice(&packed));
+            answers.push(watch.close());
             weight.forget();
             pending += bytes;
             if pending >= FLUSH {
                 pending = 0;
                 gpu.idle().await?;
+                for answer in answers.drain(..) {
+                    answer.await?;
+                }
             }
             self.lock().placed.insert(weight.key.clone(), Placed { buffer, offset, bytes });
         }
-        if pending > 0 { gpu.idle().await } else { gpu.check() }
+        if pending > 0 {
+            gpu.idle().await?;
+        }
+        for answer in answers {
+            answer.await?;
+        }
+        gpu.check()
     }
 
     /// Room for `bytes`, with `left` bytes to come in all.

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, Kind},
     ops::Op,
-    program::{BufId, Caps, Label, Lowering, Operand, Program, ProgramValue, WeightId, device_bytes},
+    program::{BufId, Caps, Label, Lowering, Operand, Program, ProgramValue, WeightId},
 };
 
 /// The dispatches of a graph for an adapter with these capabilities.
@@ -21,6 +21,9 @@ pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
     for node in graph.nodes() {
         let buffer = match &node.kind {
             Kind::Constant(_) => None,
+            Kind::Input if node.shape().is_empty() => {
+                return Err(Error::InvalidArgument(format!("the input `{}` {} has no elements", node.name, node.shape())));
+            }
             Kind::Input => {
                 let buffer = program.add_activation(&node.name, node.shape());
                 let shape = node.shape().clone();
@@ -54,12 +57,12 @@ pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
                 }
             }
         };
-        if let Some(id) = buffer
-            && device_bytes(node.shape()) > caps.max_storage_binding
-        {
-            return Err(too_large(&program.buffers[id.0].name, device_bytes(node.shape()), caps));
-        }
         buffers.push(buffer);
+    }
+    for buffer in &program.buffers {
+        if buffer.bytes > caps.max_storage_binding {
+            return Err(too_large(&buffer.name, buffer.bytes, caps));
+        }
     }
     for weight in &program.weights {
         if weight.bytes() > caps.max_storage_binding {

@@ -9,16 +9,26 @@ use crate::program::{BufRef, Program};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Bytes of each slot.
-    pub slots: Vec<u64>,
+    pub(crate) slots: Vec<u64>,
     /// The slot of each buffer of the program; `None` for buffers that no dispatch, input or output touches.
-    pub slot_of: Vec<Option<usize>>,
+    pub(crate) slot_of: Vec<Option<usize>>,
 }
 
 impl Plan {
     /// A slot of its own for every buffer, `guard` bytes larger than the buffer: to find out who writes past an end.
     pub fn guarded(program: &Program, guard: u64) -> Self {
-        let slots = program.buffers.iter().map(|b| (b.bytes + guard).next_multiple_of(256)).collect();
+        let slots = program.buffers.iter().map(|b| (b.bytes + guard).next_multiple_of(16)).collect();
         Self { slots, slot_of: (0..program.buffers.len()).map(Some).collect() }
+    }
+
+    /// Whether every buffer of the program has room where the plan puts it: kernels do not check bounds.
+    pub(crate) fn holds(&self, program: &Program) -> bool {
+        let lifetimes = lifetimes(program);
+        let room = |buffer: usize| self.slot_of[buffer].and_then(|slot| self.slots.get(slot));
+        let fits = |buffer: usize| {
+            lifetimes[buffer].is_none() || room(buffer).is_some_and(|bytes| *bytes >= program.buffers[buffer].bytes)
+        };
+        self.slot_of.len() == program.buffers.len() && (0..program.buffers.len()).all(fits)
     }
 
     /// Bytes of all slots.
@@ -38,7 +48,7 @@ pub fn plan(program: &Program) -> Plan {
     let mut slot_of = vec![None; program.buffers.len()];
     for buffer in order {
         let Some((first, last)) = lifetimes[buffer] else { continue };
-        let bytes = program.buffers[buffer].bytes.next_multiple_of(256);
+        let bytes = program.buffers[buffer].bytes;
         let free = || (0..slots.len()).filter(|s| busy_until[*s] < first);
         // The smallest free slot that is large enough, else the largest one, which grows.
         let fitting = free().filter(|s| slots[*s] >= bytes).min_by_key(|s| slots[*s]);
@@ -114,7 +124,7 @@ mod tests {
                     }
                 }
                 if let Some(slot) = plan.slot_of[a] {
-                    assert!(plan.slots[slot] >= program.buffers[a].bytes && plan.slots[slot].is_multiple_of(256));
+                    assert!(plan.slots[slot] >= program.buffers[a].bytes);
                 }
             }
             let total: u64 = program.buffers.iter().map(|b| b.bytes).sum();

@@ -52,7 +52,7 @@ pub struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     /// A context for the node `label` with these operands.
-    pub fn new(
+    pub(crate) fn new(
         caps: &'a Caps,
         program: &'a mut Program,
         weight_ids: &'a mut HashMap<String, WeightId>,
@@ -135,7 +135,9 @@ impl<'a> Lowering<'a> {
 
     /// A scratch buffer that lives only between the dispatches that name it.
     pub fn scratch(&mut self, bytes: u64) -> BufId {
-        self.program.buffers.push(BufferInfo { bytes: bytes.max(16), name: format!("{}.scratch", self.label.node) });
+        self.program
+            .buffers
+            .push(BufferInfo { bytes: bytes.next_multiple_of(16).max(16), name: format!("{}.scratch", self.label.node) });
         BufId(self.program.buffers.len() - 1)
     }
 
@@ -153,7 +155,7 @@ impl<'a> Lowering<'a> {
 
 impl Program {
     /// A new buffer for an activation of this shape.
-    pub fn add_activation(&mut self, name: &str, shape: &Shape) -> BufId {
+    pub(crate) fn add_activation(&mut self, name: &str, shape: &Shape) -> BufId {
         self.buffers.push(BufferInfo { bytes: device_bytes(shape).max(16), name: name.to_owned() });
         BufId(self.buffers.len() - 1)
     }

@@ -44,6 +44,11 @@ impl Kernel {
         Self { shader, constants: Vec::new() }
     }
 
+    /// The value of a constant.
+    pub fn constant(&self, name: &str) -> Option<u32> {
+        self.constants.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
+    }
+
     /// Adds a constant.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: u32) -> Self {
@@ -56,7 +61,7 @@ impl Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufId(pub usize);
 
-/// A weight buffer of a program: an index into [`Program::weights`].
+/// A weight buffer of a program: an index into [`Program::weights()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WeightId(pub usize);
 
@@ -118,21 +123,50 @@ pub struct ProgramValue {
 }
 
 /// Everything a device needs to run a graph for one batch size and input size.
+///
+/// Only [`crate::plan::lower`] makes one, and nobody can change it: shaders run without bounds checks, so the parameters of a
+/// dispatch must be those of its buffers.
+///
+/// ```compile_fail
+/// fn change(program: &mut webmamba::program::Program) {
+///     program.dispatches.clear();
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct Program {
-    /// Activation and scratch buffers.
-    pub buffers: Vec<BufferInfo>,
-    /// Weights, each once.
-    pub weights: Vec<PackedWeight>,
-    /// Launches in order.
-    pub dispatches: Vec<Dispatch>,
-    /// Inputs in the graph's order.
-    pub inputs: Vec<ProgramValue>,
-    /// Results in the graph's order.
-    pub outputs: Vec<ProgramValue>,
+    pub(crate) buffers: Vec<BufferInfo>,
+    pub(crate) weights: Vec<PackedWeight>,
+    pub(crate) dispatches: Vec<Dispatch>,
+    pub(crate) inputs: Vec<ProgramValue>,
+    pub(crate) outputs: Vec<ProgramValue>,
 }
 
 impl Program {
+    /// Activation and scratch buffers.
+    pub fn buffers(&self) -> &[BufferInfo] {
+        &self.buffers
+    }
+
+    /// Weights, each once.
+    pub fn weights(&self) -> &[PackedWeight] {
+        &self.weights
+    }
+
+    /// Launches in order.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// Inputs in the graph's order.
+    pub fn inputs(&self) -> &[ProgramValue] {
+        &self.inputs
+    }
+
+    /// Results in the graph's order.
+    pub fn outputs(&self) -> &[ProgramValue] {
+        &self.outputs
+    }
+
     /// Bytes of all packed weights.
     pub fn weight_bytes(&self) -> u64 {
         self.weights.iter().map(|w| w.bytes()).sum()
