@@ -1,9 +1,10 @@
 // y = (x - mean) / sqrt(var + eps) * weight + bias.
 #import shared/index
+#import shared/padding
 
 struct Params {
     len4: u32,
-    channels4: u32,
+    channels: u32,
     eps: f32,
 }
 
@@ -19,8 +20,9 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     if (i >= params.len4) {
         return;
     }
-    let c = i % params.channels4;
-    let n = params.channels4;
+    let n = (params.channels + 3u) / 4u;
+    let c = i % n;
+    // In the padding 0 / 0 where eps is zero.
     let scale = vectors[c] / sqrt(vectors[3u * n + c] + params.eps);
-    y[i] = (x[i] - vectors[2u * n + c]) * scale + vectors[n + c];
+    y[i] = unpadded((x[i] - vectors[2u * n + c]) * scale + vectors[n + c], c, params.channels);
 }

@@ -4,7 +4,7 @@
 struct Params {
     in_h: u32,
     in_w: u32,
-    channels4: u32,
+    channels: u32,
     images: u32,
     out_h: u32,
     out_w: u32,
@@ -33,8 +33,9 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) li: u32) {
     let i = workgroup_index(wid, nwg) * 64u + li;
-    let c4 = i % params.channels4;
-    let pixel = i / params.channels4;
+    let channels4 = (params.channels + 3u) / 4u;
+    let c4 = i % channels4;
+    let pixel = i / channels4;
     let ox = pixel % params.out_w;
     let oy = pixel / params.out_w % params.out_h;
     let image = pixel / (params.out_w * params.out_h);
@@ -51,10 +52,10 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         for (var kx = 0u; kx < params.kernel_w; kx++) {
             let ix = ox * params.stride + kx - params.pad_x;
             if (ix < params.in_w) {
-                let at = ((image * params.in_h + iy) * params.in_w + ix) * params.channels4 + c4;
-                acc = fma(x[at], w[(ky * params.kernel_w + kx) * params.channels4 + c4], acc);
+                let at = ((image * params.in_h + iy) * params.in_w + ix) * channels4 + c4;
+                acc = fma(x[at], w[(ky * params.kernel_w + kx) * channels4 + c4], acc);
             }
         }
     }
-    y[i] = epilogue(acc, c4, params.channels4, i);
+    y[i] = epilogue(acc, c4, channels4, i, c4, params.channels);
 }

@@ -9,11 +9,6 @@ fn load_row(base: u32, c4: u32) -> vec4f {
     return select(vec4f(0.0), x[select(0u, base + c4, inside)], inside);
 }
 
-// acc + a w for four steps of the reduced axis.
-fn multiply(acc: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
-    return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], acc))));
-}
-
 @compute @workgroup_size(SUBGROUP)
 fn main(
     @builtin(workgroup_id) wid: vec3u,

@@ -6,7 +6,7 @@
 const TILE = 64u;
 const DEPTH4 = 4u; // vec4s of the reduced axis a slice
 
-// a_tile: (16, 64) transposed so that a thread's four rows are one vec4; b_tile: (16, 64)
+// a_tile: (64, 16); b_tile: (16, 64). A thread stores one whole vec4 of each: a store to a component may touch all of its vector.
 var<workgroup> a_tile: array<vec4f, 256>;
 var<workgroup> b_tile: array<vec4f, 256>;
 
@@ -47,25 +47,22 @@ fn main(
             b = w[b_base + b_k * 2u];
         }
         workgroupBarrier();
-        let slot = li / DEPTH4 / 4u;
-        let lane = li / DEPTH4 % 4u;
-        a_tile[(a_depth * 4u) * 16u + slot][lane] = a.x;
-        a_tile[(a_depth * 4u + 1u) * 16u + slot][lane] = a.y;
-        a_tile[(a_depth * 4u + 2u) * 16u + slot][lane] = a.z;
-        a_tile[(a_depth * 4u + 3u) * 16u + slot][lane] = a.w;
-        b_tile[b_depth * 16u + li % 16u] = b;
+        a_tile[li] = a;
+        b_tile[li] = b;
         workgroupBarrier();
-        for (var k = 0u; k < DEPTH4 * 4u; k++) {
-            let rows = a_tile[k * 16u + lid.y];
-            let columns = b_tile[k * 16u + lid.x];
-            acc[0] = fma(rows.xxxx, columns, acc[0]);
-            acc[1] = fma(rows.yyyy, columns, acc[1]);
-            acc[2] = fma(rows.zzzz, columns, acc[2]);
-            acc[3] = fma(rows.wwww, columns, acc[3]);
+        for (var d = 0u; d < DEPTH4; d++) {
+            let lines = d * 64u + lid.x;
+            let b4 = mat4x4f(b_tile[lines], b_tile[lines + 16u], b_tile[lines + 32u], b_tile[lines + 48u]);
+            // Rows 16 apart, so that the threads of a subgroup read neighbouring banks.
+            let rows = lid.y * DEPTH4 + d;
+            acc[0] = multiply(acc[0], a_tile[rows], b4);
+            acc[1] = multiply(acc[1], a_tile[rows + 16u * DEPTH4], b4);
+            acc[2] = multiply(acc[2], a_tile[rows + 32u * DEPTH4], b4);
+            acc[3] = multiply(acc[3], a_tile[rows + 48u * DEPTH4], b4);
         }
     }
     let column4 = first_panel * 2u + lid.x;
     for (var r = 0u; r < 4u; r++) {
-        store(first_row + lid.y * 4u + r, column4, acc[r]);
+        store(first_row + r * 16u + lid.y, column4, acc[r]);
     }
 }

@@ -1,6 +1,7 @@
 // y = (x - mean) / sqrt(var + eps) * weight + bias over the channels of a row; TEAM threads share a row.
 // The mean comes first and the variance from centred values: one pass over E[x^2] would cancel.
 #import shared/index
+#import shared/padding
 
 struct Params {
     rows: u32,
@@ -32,11 +33,6 @@ fn team_sum(li: u32, value: f32) -> f32 {
     return partial[li];
 }
 
-// The channels of vec4 `c4` that exist: the last one may be padded.
-fn mask(c4: u32) -> vec4f {
-    return select(vec4f(0.0), vec4f(1.0), vec4u(c4 * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels));
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) li: u32) {
     let row = workgroup_index(wid, nwg) * (64u / TEAM) + li / TEAM;
@@ -48,17 +44,17 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
 
     var sum = vec4f(0.0);
     for (var c = lane; c < end; c += TEAM) {
-        sum += x[base + c];
+        sum += unpadded(x[base + c], c, params.channels);
     }
     let mean = team_sum(li, dot(sum, vec4f(1.0))) / f32(params.channels);
     var squares = vec4f(0.0);
     for (var c = lane; c < end; c += TEAM) {
-        let centred = (x[base + c] - mean) * mask(c);
+        let centred = unpadded(x[base + c] - mean, c, params.channels);
         squares += centred * centred;
     }
     let variance = team_sum(li, dot(squares, vec4f(1.0))) / f32(params.channels);
     let scale = 1.0 / sqrt(variance + params.eps);
     for (var c = lane; c < end; c += TEAM) {
-        y[base + c] = ((x[base + c] - mean) * scale * vectors[c] + vectors[channels4 + c]) * mask(c);
+        y[base + c] = unpadded((x[base + c] - mean) * scale * vectors[c] + vectors[channels4 + c], c, params.channels);
     }
 }

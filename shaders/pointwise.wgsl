@@ -4,7 +4,8 @@
 
 struct Params {
     len4: u32,
-    channels4: u32, // period of b
+    channels: u32,
+    period4: u32, // of b
 }
 
 // a, y: (.., C); b: (.., C) or (C)
@@ -20,10 +21,10 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         return;
     }
     if (MODE == 1u) {
-        y[i] = a[i] + b[i % params.channels4];
+        y[i] = a[i] + b[i % params.period4];
     } else if (MODE == 2u) {
-        y[i] = a[i] * b[i % params.channels4];
+        y[i] = a[i] * b[i % params.period4];
     } else {
-        y[i] = activate(ACT, a[i]);
+        y[i] = activate_channels(ACT, a[i], i % ((params.channels + 3u) / 4u), params.channels);
     }
 }

@@ -135,32 +135,80 @@ fn pixels_that_are_not_there_are_an_error() {
     }
 }
 
+/// A model with one value of one weight replaced, classifying a frame on a device must say which weight is bad.
+fn check_broken(fixture: &str, key: &str, bad: f32, devices: &[Device]) {
+    let frame = Frame { width: 8, height: 8, pixels: Pixels::Host(&[77; 256]) };
+    let manifest = Manifest::load(fixture);
+    let mut config = manifest.config.clone();
+    config["model_type"] = manifest.family.clone().into();
+    let mut found = false;
+    let tensors: Vec<(String, Tensor)> = manifest
+        .weights()
+        .into_iter()
+        .map(|(name, tensor)| {
+            if name != key {
+                return (name, tensor);
+            }
+            found = true;
+            let mut values = tensor.to_f32().into_owned();
+            values[3 % tensor.shape().len()] = bad;
+            (name, Tensor::from_f32(tensor.shape().clone(), values).unwrap())
+        })
+        .collect();
+    assert!(found, "{fixture} has no {key}");
+    let weights = Weights::from_tensors("broken", tensors);
+    for device in devices {
+        let model = Model::new(weights.clone(), Some(&config.to_string()), &Default::default()).unwrap();
+        let options = ClassifierOptions { batch: 1, top_k: 5, frames: true };
+        let preparation = ClassifierPreparation::new(model, device, options).unwrap();
+        let mut classifier = block_on(preparation.finish(|_, _| {})).unwrap();
+        for options in [FrameOptions::default(), FrameOptions { scores: true, map: true }] {
+            let failed = block_on(classifier.classify_frame(&frame, options));
+            let told = matches!(&failed, Err(Error::Config { reason, .. }) if reason.contains(key));
+            assert!(told, "{bad} in {key} on {} {:?}: {failed:?}", device.name(), device.adapter().map(|a| &a.name));
+        }
+    }
+}
+
+fn all_devices() -> Vec<Device> {
+    let gpus = [devices::lavapipe(), devices::swiftshader()].into_iter().chain(devices::hardware());
+    [Device::Cpu].into_iter().chain(gpus.map(Device::Gpu)).collect()
+}
+
 /// Drivers may compute as if there were no NaN, so the device has to look for them.
 #[test]
-fn weights_that_are_not_numbers_are_an_error_on_every_device() {
-    let frame = Frame { width: 8, height: 8, pixels: Pixels::Host(&[77; 256]) };
-    let manifest = Manifest::load("mambavision_micro");
-    let mut config = manifest.config.clone();
-    config["model_type"] = "mambavision".into();
+fn logits_that_are_not_numbers_are_an_error_on_every_device() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let tensors = manifest.weights().into_iter().map(|(key, tensor)| {
-            let mut values = tensor.to_f32().into_owned();
-            if key == "head.bias" {
-                values[3] = bad;
-            }
-            let tensor = if key == "head.bias" { Tensor::from_f32(tensor.shape().clone(), values).unwrap() } else { tensor };
-            (key, tensor)
-        });
-        let weights = Weights::from_tensors("broken", tensors);
-        for device in [Device::Cpu, Device::Gpu(devices::lavapipe()), Device::Gpu(devices::swiftshader())] {
-            let model = Model::new(weights.clone(), Some(&config.to_string()), &Default::default()).unwrap();
-            let options = ClassifierOptions { batch: 1, top_k: 5, frames: true };
-            let preparation = ClassifierPreparation::new(model, &device, options).unwrap();
-            let mut classifier = block_on(preparation.finish(|_, _| {})).unwrap();
-            for options in [FrameOptions::default(), FrameOptions { scores: true, map: true }] {
-                let failed = block_on(classifier.classify_frame(&frame, options));
-                assert!(matches!(&failed, Err(Error::Config { reason, .. }) if reason.contains("head.bias")), "{failed:?}");
-            }
-        }
+        check_broken("mambavision_micro", "head.bias", bad, &all_devices());
+    }
+}
+
+/// A comparison or maximum on the way would make a number of it: the ReLU of the stem, softplus, ELU + 1.
+#[test]
+fn mambavision_weights_that_are_not_numbers_are_an_error_on_every_device() {
+    let devices = all_devices();
+    for key in [
+        "patch_embed.conv_down.0.weight",
+        "patch_embed.conv_down.4.running_var",
+        "levels.0.blocks.0.conv1.bias",
+        "levels.2.blocks.0.mixer.conv1d_x.weight",
+        "levels.2.blocks.0.mixer.dt_proj.bias",
+        "levels.2.blocks.0.mixer.A_log",
+        "levels.2.blocks.0.mlp.fc1.bias",
+    ] {
+        check_broken("mambavision_micro", key, f32::NAN, &devices);
+    }
+}
+
+#[test]
+fn mila_weights_that_are_not_numbers_are_an_error_on_every_device() {
+    let devices = all_devices();
+    for key in [
+        "patch_embed.conv1.conv.weight",
+        "layers.0.blocks.0.act_proj.bias",
+        "layers.0.blocks.0.attn.qk.bias",
+        "layers.0.downsample.conv.0.conv.bias",
+    ] {
+        check_broken("mila_micro", key, f32::NAN, &devices);
     }
 }

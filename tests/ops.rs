@@ -23,7 +23,8 @@ use webmamba::{
 /// Bytes watched behind every buffer.
 const GUARD: u64 = 1024;
 
-fn run(device: &Arc<GpuDevice>, graph: &Graph, inputs: &[Tensor], what: &str) -> Tensor {
+/// The output of a graph, and whether its padding holds zeros.
+fn run(device: &Arc<GpuDevice>, graph: &Graph, inputs: &[Tensor], what: &str) -> (Tensor, bool) {
     pollster::block_on(async {
         let program = plan::lower(graph, device.caps()).unwrap_or_else(|e| panic!("{what}: {e}"));
         let plan = Plan::guarded(&program, GUARD);
@@ -33,7 +34,7 @@ fn run(device: &Arc<GpuDevice>, graph: &Graph, inputs: &[Tensor], what: &str) ->
         let inputs: Vec<&Tensor> = inputs.iter().collect();
         let mut outputs = executor.run(&inputs).await.unwrap_or_else(|e| panic!("{what}: {e}"));
         assert_eq!(executor.overruns().await.unwrap(), Vec::<String>::new(), "{what} writes past the end");
-        outputs.remove(0)
+        (outputs.remove(0), executor.dirty_padding().await.unwrap().is_empty())
     })
 }
 
@@ -57,7 +58,8 @@ fn check(device: &Arc<GpuDevice>, case: &Case) {
     let (graph, inputs) = case.graph();
     let refs: Vec<&Tensor> = inputs.iter().collect();
     let want = CpuExecutor::new(&graph).unwrap().run(&refs).unwrap().remove(0);
-    let got = run(device, &graph, &inputs, &what);
+    let (got, clean) = run(device, &graph, &inputs, &what);
+    assert!(clean, "{what} leaves padding that is not zero");
     let error = error(&got, &want, &what);
     assert!(
         error <= case.tolerance.limit(),
@@ -168,6 +170,48 @@ fn the_scan_is_the_recurrence() {
     }
 }
 
+/// One input that is not a number: what comes of it is no number either, in the very places where the CPU has none.
+#[test]
+fn what_is_not_a_number_stays_so_on_every_device() {
+    let chosen = [
+        " to 6",
+        "linear relu",
+        "linear gelu",
+        "linear elu",
+        "conv2d 2 x 9 x 13 x 20",
+        "depthwise_conv2d 2 x 9 x 7",
+        "layer_norm 63",
+        "attention 2 x 63",
+        "linear_attention 1 x 7 x 7",
+        "selective_scan 1 x 63",
+        "selective_scan 1 x 1025",
+        "global_avg_pool 3",
+    ];
+    let cases: Vec<Case> = cases().into_iter().filter(|case| chosen.iter().any(|name| case.name.contains(name))).collect();
+    assert!(cases.len() > 20, "{} cases", cases.len());
+    let software = ["llvmpipe", "SwiftShader"].into_iter();
+    let devices = software.flat_map(|name| [devices::open(name, direct), devices::open(name, hardware)]);
+    let devices: Vec<Arc<GpuDevice>> = devices.chain(devices::hardware()).collect();
+    for case in &cases {
+        let (graph, inputs) = case.graph();
+        for (which, sign) in (0..inputs.len()).flat_map(|i| [(i, 0u32), (i, 1 << 31)]) {
+            let mut inputs = inputs.clone();
+            let mut values = inputs[which].to_f32().into_owned();
+            let middle = values.len() / 2;
+            values[middle] = f32::from_bits(f32::NAN.to_bits() & 0x7fff_ffff | sign);
+            inputs[which] = Tensor::from_f32(inputs[which].shape().clone(), values).unwrap();
+            let refs: Vec<&Tensor> = inputs.iter().collect();
+            let places = |t: &Tensor| t.to_f32().iter().map(|v| v.is_nan()).collect::<Vec<_>>();
+            let want = places(&CpuExecutor::new(&graph).unwrap().run(&refs).unwrap()[0]);
+            assert!(want.contains(&true), "{}: input {which} does not matter", case.name);
+            for device in &devices {
+                let what = format!("{} with NaN in input {which} on {} as {:?}", case.name, device.summary().name, device.caps());
+                assert!(places(&run(device, &graph, &inputs, &what).0) == want, "{what}");
+            }
+        }
+    }
+}
+
 /// Of equal logits the lower index comes first, on every device.
 #[test]
 fn top_k_breaks_ties_by_index() {
@@ -181,7 +225,7 @@ fn top_k_breaks_ties_by_index() {
     let indices = |t: &Tensor| t.to_f32().chunks_exact(2).map(|p| p[1] as usize).collect::<Vec<_>>();
     assert_eq!(indices(&want), [3, 64, 66, 68, 6, 13]);
     for device in [devices::lavapipe(), devices::swiftshader()] {
-        assert_eq!(indices(&run(&device, &graph, &inputs, "top_k")), indices(&want));
+        assert_eq!(indices(&run(&device, &graph, &inputs, "top_k").0), indices(&want));
     }
 }
 
@@ -204,7 +248,7 @@ fn large_weights_are_split_over_bindings() {
         // Room for four panels of eight columns.
         caps.max_storage_binding = (4 * 8 * k * 4) as u64;
         let program = plan::lower(&graph, &caps).unwrap();
-        assert_eq!(program.dispatches.len(), n.div_ceil(32));
+        assert_eq!(program.dispatches().len(), n.div_ceil(32));
         let got = pollster::block_on(async {
             let mut executor = GpuExecutor::new(device.clone(), program, Arc::default()).await.unwrap();
             executor.run(&[&input]).await.unwrap().remove(0)

@@ -5,9 +5,9 @@
 use std::collections::{HashMap, HashSet};
 
 use naga::{
-    AddressSpace, Module, StorageAccess, TypeInner,
+    AddressSpace, Arena, Block, Expression, Handle, Module, Statement, StorageAccess, TypeInner,
     back::{hlsl, msl, spv},
-    valid::{Capabilities, ValidationFlags, Validator},
+    valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator},
 };
 use webmamba::{
     gpu::shader,
@@ -64,7 +64,7 @@ fn kernels() -> HashMap<Kernel, Dispatch> {
             let subgroups = [4, 8].map(|lanes| Caps { subgroup: Some(lanes), ..software });
             for caps in [software, subgroups[0], subgroups[1], Caps::webgpu_default(AdapterClass::Hardware)] {
                 let program = plan::lower(&graph, &caps).unwrap();
-                kernels.extend(program.dispatches.into_iter().map(|d| (d.kernel.clone(), d)));
+                kernels.extend(program.dispatches().iter().map(|d| (d.kernel.clone(), d.clone())));
             }
         }
     }
@@ -83,11 +83,7 @@ fn every_specialised_kernel_is_valid_everywhere() {
     println!("{} specialised kernels of {} shaders", kernels.len(), used.len());
     write_for_browsers(&kernels);
     for (kernel, dispatch) in &kernels {
-        let source = shader::assemble(kernel).unwrap();
-        let module =
-            naga::front::wgsl::parse_str(&source).unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP);
-        let info = validator.validate(&module).unwrap_or_else(|error| panic!("{kernel:?}\n{}", error.emit_to_string(&source)));
+        let (module, info) = parse(&shader::assemble(kernel).unwrap(), &format!("{kernel:?}"));
         spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{kernel:?} SPIR-V: {e}"));
         msl::write_string(&module, &info, &msl::Options::default(), &msl::PipelineOptions::default())
             .unwrap_or_else(|e| panic!("{kernel:?} MSL: {e}"));
@@ -98,6 +94,89 @@ fn every_specialised_kernel_is_valid_everywhere() {
         check_bindings(&module, dispatch);
         check_workgroup(&module, dispatch);
     }
+}
+
+fn parse(source: &str, what: &str) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(source)));
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP);
+    let info = validator.validate(&module).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(source)));
+    (module, info)
+}
+
+/// WGSL lets a store to a component touch the whole vector: two invocations that write parts of one race, as has been seen on
+/// Metal and D3D.
+#[test]
+fn no_kernel_stores_a_component_of_a_shared_vector() {
+    for kernel in kernels().keys() {
+        let (module, info) = parse(&shader::assemble(kernel).unwrap(), &format!("{kernel:?}"));
+        assert_eq!(component_stores(&module, &info), Vec::<String>::new(), "{kernel:?}");
+    }
+}
+
+#[test]
+fn stores_of_components_are_found_wherever_they_stand() {
+    let store = |memory: &str, statement: &str| {
+        let source = format!(
+            "{memory}\nfn inner(i: u32) {{ for (var k = 0u; k < i; k++) {{ if (k > 2u) {{ {statement} }} }} }}\n\
+             @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {{ inner(i); }}"
+        );
+        let (module, info) = parse(&source, statement);
+        component_stores(&module, &info).len()
+    };
+    let tile = "var<workgroup> tile: array<vec4f, 64>;";
+    assert_eq!(store(tile, "tile[i].y = 1.0;"), 1);
+    assert_eq!(store(tile, "tile[i / 4u][i % 4u] = 1.0;"), 1);
+    assert_eq!(store("var<workgroup> tile: array<mat2x2f, 64>;", "tile[i][1] = vec2f(1.0);"), 1);
+    assert_eq!(store("@group(0) @binding(0) var<storage, read_write> y: array<vec4f>;", "y[i].x = 1.0;"), 1);
+    assert_eq!(store(tile, "tile[i] = vec4f(1.0);"), 0);
+    assert_eq!(store("var<workgroup> tile: array<f32, 64>;", "tile[i] = 1.0;"), 0);
+    assert_eq!(store("var<private> own: vec4f;", "own[i % 4u] = 1.0;"), 0);
+}
+
+/// Stores through an access into a vector or matrix of workgroup or storage memory, by the function they stand in.
+fn component_stores(module: &Module, info: &ModuleInfo) -> Vec<String> {
+    let functions = module.functions.iter().map(|(handle, function)| (function, &info[handle]));
+    let entries = module.entry_points.iter().enumerate().map(|(i, entry)| (&entry.function, info.get_entry_point(i)));
+    let mut found = Vec::new();
+    for (function, info) in functions.chain(entries) {
+        let mut pointers = Vec::new();
+        stored(&function.body, &mut pointers);
+        let shared = |pointer: &Handle<Expression>| into_shared_vector(module, &function.expressions, info, *pointer);
+        let name = function.name.as_deref().unwrap_or("main");
+        found.extend(pointers.iter().filter(|pointer| shared(pointer)).map(|_| name.to_owned()));
+    }
+    found
+}
+
+/// What the statements of a block and all blocks within it store through.
+fn stored(block: &Block, pointers: &mut Vec<Handle<Expression>>) {
+    for statement in block {
+        match statement {
+            Statement::Store { pointer, .. } => pointers.push(*pointer),
+            Statement::Block(inner) => stored(inner, pointers),
+            Statement::If { accept, reject, .. } => [accept, reject].into_iter().for_each(|b| stored(b, pointers)),
+            Statement::Switch { cases, .. } => cases.iter().for_each(|case| stored(&case.body, pointers)),
+            Statement::Loop { body, continuing, .. } => [body, continuing].into_iter().for_each(|b| stored(b, pointers)),
+            _ => {}
+        }
+    }
+}
+
+fn into_shared_vector(
+    module: &Module,
+    expressions: &Arena<Expression>,
+    info: &FunctionInfo,
+    pointer: Handle<Expression>,
+) -> bool {
+    let (Expression::Access { base, .. } | Expression::AccessIndex { base, .. }) = expressions[pointer] else { return false };
+    let (whole, space) = match *info[base].ty.inner_with(&module.types) {
+        TypeInner::Pointer { base, space } => {
+            (matches!(module.types[base].inner, TypeInner::Vector { .. } | TypeInner::Matrix { .. }), space)
+        }
+        TypeInner::ValuePointer { size, space, .. } => (size.is_some(), space),
+        _ => return false,
+    };
+    whole && matches!(space, AddressSpace::WorkGroup | AddressSpace::Storage { .. })
 }
 
 /// Leaves all kernels where the browser tests find them: browsers compile them with another compiler, which is stricter.

@@ -1,5 +1,7 @@
 // Pointwise functions; the formulas and numbers are those of `src/ops/math.rs` and `Act`.
 
+#import shared/padding
+
 // tanh built from exp: the builtin overflows to NaN on some drivers, and its precision is not specified tightly.
 fn tanh_(x: vec4f) -> vec4f {
     let s = x * x;
@@ -16,14 +18,29 @@ fn erf(x: vec4f) -> vec4f {
     return sign(x) * (1.0 - p * exp(-a * a));
 }
 
+// Where x is below zero. NaN is not, whatever its sign: compilers may take it that there is none and turn comparisons round, so
+// this looks at the bits, from just below minus zero to minus infinity.
+fn negative(x: vec4f) -> vec4<bool> {
+    return bitcast<vec4u>(x) - vec4u(0x80000001u) <= vec4u(0x7f7fffffu);
+}
+
 fn activate(act: u32, x: vec4f) -> vec4f {
     switch act {
-        case 1u: { return max(x, vec4f(0.0)); }
+        case 1u: { return select(x, vec4f(0.0), negative(x)); }
         case 2u: { return 0.5 * x * (1.0 + erf(x * 0.70710678)); }
         case 3u: { return 0.5 * x * (1.0 + tanh_(0.7978846 * (x + 0.044715 * x * x * x))); }
         // The exponent is clamped so that no driver turns inf / inf into NaN.
         case 4u: { return x / (1.0 + exp(min(-x, vec4f(80.0)))); }
-        case 5u: { return select(exp(min(x, vec4f(0.0))), x + 1.0, x > vec4f(0.0)); }
+        case 5u: { return select(x + 1.0, exp(min(x, vec4f(0.0))), negative(x)); }
         default: { return x; }
     }
+}
+
+// The same for channels 4 * c4.. of a row of `channels`, whose padding stays zero also where that of zero is not.
+fn activate_channels(act: u32, x: vec4f, c4: u32, channels: u32) -> vec4f {
+    let y = activate(act, x);
+    if (act == 5u) {
+        return unpadded(y, c4, channels);
+    }
+    return y;
 }

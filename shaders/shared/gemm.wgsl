@@ -8,7 +8,7 @@ struct Params {
     read_channels4: u32,
     out_h: u32,
     out_w: u32,
-    out_channels4: u32,
+    out_channels: u32,
     first_channel4: u32, // where these columns start in the output
     kernel_h: u32,
     kernel_w: u32,
@@ -43,14 +43,20 @@ fn pixel_base(row: u32, ky: u32, kx: u32) -> u32 {
     return select(OUTSIDE, ((image * params.in_h + iy) * params.in_w + ix) * params.in_channels4, inside);
 }
 
+// acc + a b for four steps of the reduced axis.
+fn multiply(acc: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
+    return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], acc))));
+}
+
 #import shared/epilogue
 
 // Stores four neighbouring columns of a row, of which the first is 4 * column4 of this slice of the columns.
 fn store(row: u32, column4: u32, acc: vec4f) {
     // Columns are packed in eights, but the output is padded to fours only.
     let channel4 = params.first_channel4 + column4;
-    if (row < params.rows && column4 < params.panels * 2u && channel4 < params.out_channels4) {
-        let at = row * params.out_channels4 + channel4;
-        y[at] = epilogue(acc, column4, params.panels * 2u, at);
+    let channels4 = (params.out_channels + 3u) / 4u;
+    if (row < params.rows && column4 < params.panels * 2u && channel4 < channels4) {
+        let at = row * channels4 + channel4;
+        y[at] = epilogue(acc, column4, params.panels * 2u, at, channel4, params.out_channels);
     }
 }

@@ -29,7 +29,7 @@ params! {
     struct DepthwiseParams {
         in_h: u32,
         in_w: u32,
-        channels4: u32,
+        channels: u32,
         images: u32,
         out_h: u32,
         out_w: u32,
@@ -116,7 +116,7 @@ impl Operator for DepthwiseConv2d {
         let params = DepthwiseParams {
             in_h: h as u32,
             in_w: w as u32,
-            channels4: channels4 as u32,
+            channels: c as u32,
             images: b as u32,
             out_h: oh as u32,
             out_w: ow as u32,

@@ -104,7 +104,7 @@ pub(super) enum Mode {
 }
 
 params! {
-    struct PointwiseParams { len4: u32, channels4: u32 }
+    struct PointwiseParams { len4: u32, channels: u32, period4: u32 }
 }
 
 const WORKGROUP: u64 = 64;
@@ -124,7 +124,7 @@ pub(super) fn lower(cx: &mut Lowering<'_>, mode: Mode) -> Result<()> {
     let len4 = device_bytes(shape) / 16;
     // A vector over channels repeats in every row; a whole tensor is its own period.
     let period = if matches!(mode, Mode::Scale) { channels4 as u64 } else { len4 };
-    let params = PointwiseParams { len4: len4 as u32, channels4: period as u32 };
+    let params = PointwiseParams { len4: len4 as u32, channels: shape.last() as u32, period4: period as u32 };
     let kernel = Kernel::new("pointwise").with("MODE", number).with("ACT", act as u32);
     let reads = vec![cx.activation(0)?, other];
     cx.dispatch(kernel, reads, vec![cx.output()], params.block(), len4.div_ceil(WORKGROUP));

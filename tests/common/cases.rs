@@ -94,6 +94,8 @@ fn case(name: String, op: impl Into<Op>, operands: Vec<Operand>, tolerance: Tole
 
 const EVERYTHING: Epilogue = Epilogue { bias: true, act: Act::Silu, scale: true, residual: true, gate: true };
 
+const ELU: Epilogue = Epilogue { act: Act::EluPlusOne, ..EVERYTHING };
+
 /// Weight, then the parts of an epilogue for an output of this shape.
 fn with_epilogue(x: Operand, weight: Operand, epilogue: Epilogue, output: &[usize]) -> Vec<Operand> {
     let n = *output.last().unwrap();
@@ -177,8 +179,10 @@ fn linear(all: &mut Vec<Case>) {
     for (i, act) in [Act::Relu, Act::Gelu, Act::GeluTanh, Act::EluPlusOne].into_iter().enumerate() {
         // Each part of the epilogue alone, too.
         let epilogue = Epilogue { bias: i == 0, act, scale: i == 1, residual: i == 2, gate: i == 3 };
-        let operands = with_epilogue(input([2, 63, 12]), constant([20, 12]), epilogue, &[2, 63, 20]);
-        all.push(case(format!("linear {}", act.name()), Linear { epilogue }, operands, Tolerance::Accumulated));
+        for n in [20, 19] {
+            let operands = with_epilogue(input([2, 63, 12]), constant([n, 12]), epilogue, &[2, 63, n]);
+            all.push(case(format!("linear {} to {n}", act.name()), Linear { epilogue }, operands, Tolerance::Accumulated));
+        }
     }
 }
 
@@ -210,7 +214,7 @@ fn convolutions(all: &mut Vec<Case>) {
         [2, 9, 7, 63, 3, 3, 1],
         [1, 65, 63, 5, 3, 3, 2],
     ] {
-        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING)] {
+        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING), ("with elu", ELU)] {
             let padding = [kh / 2, kw / 2];
             let out = |extent: usize, k: usize| (extent + 2 * (k / 2) - k) / stride + 1;
             let op = DepthwiseConv2d { stride, padding, epilogue };
@@ -228,7 +232,10 @@ fn norms_and_pointwise(all: &mut Vec<Case>) {
         all.push(case(format!("layer_norm {rows} x {c}"), LayerNorm { eps: 1e-5 }, operands, Tolerance::Accumulated));
         let mut operands = vec![input([rows, c]), constant([c]), constant([c]), constant([c])];
         operands.push(ranged(constant([c]), 0.5, 1.5));
-        all.push(case(format!("batch_norm {rows} x {c}"), BatchNorm { eps: 1e-4 }, operands, Tolerance::Close));
+        for eps in [1e-4, 0.0] {
+            let name = format!("batch_norm {rows} x {c} with {eps}");
+            all.push(case(name, BatchNorm { eps }, operands.clone(), Tolerance::Close));
+        }
         all.push(case(format!("add {rows} x {c}"), Add, vec![input([rows, c]), input([rows, c])], Tolerance::Close));
         all.push(case(format!("mul {rows} x {c}"), Mul, vec![input([rows, c]), input([rows, c])], Tolerance::Close));
         all.push(case(format!("scale {rows} x {c}"), Scale, vec![input([rows, c]), constant([c])], Tolerance::Close));
