@@ -9,6 +9,7 @@ pub use builder::Builder;
 use crate::{
     error::{Error, Result},
     ops::Op,
+    program::padded_channels,
     tensor::{Shape, Tensor, TensorDesc},
 };
 
@@ -139,11 +140,9 @@ impl Graph {
     pub fn op(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: Vec<Value>) -> Result<Value> {
         let (name, op) = (name.into(), op.into());
         let shapes: Vec<&Shape> = inputs.iter().map(|v| self.node(*v).shape()).collect();
-        let inferred = op.infer(&shapes).and_then(|shape| match shape.checked_len() {
-            // Device indices are u32 over elements.
-            Some(len) if len < u32::MAX as usize => Ok(shape),
-            _ => Err(format!("the output {shape} has too many elements")),
-        });
+        let inputs_fit = shapes.iter().enumerate().try_for_each(|(i, shape)| indexable(&format!("input {i}"), shape));
+        let inferred =
+            inputs_fit.and_then(|()| op.infer(&shapes)).and_then(|shape| indexable("the output", &shape).map(|()| shape));
         match inferred {
             Ok(shape) => Ok(self.push(Node { name, kind: Kind::Op(op, inputs), desc: TensorDesc::f32(shape) })),
             Err(reason) => Err(Error::Shape { op: op.name(), node: name, reason }),
@@ -225,5 +224,58 @@ impl Graph {
     fn push(&mut self, node: Node) -> Value {
         self.nodes.push(node);
         Value((self.nodes.len() - 1) as u32)
+    }
+}
+
+/// Whether a value has elements, and few enough that a device counts them, padding included, in u32: or why not.
+fn indexable(what: &str, shape: &Shape) -> std::result::Result<(), String> {
+    if shape.is_empty() {
+        return Err(format!("{what} {shape} has no elements"));
+    }
+    let padded = shape.checked_len().and_then(|len| (len / shape.last()).checked_mul(padded_channels(shape.last())));
+    match padded {
+        Some(len) if u32::try_from(len).is_ok() => Ok(()),
+        _ => Err(format!("{what} {shape} has too many elements")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{Act, Activation, Add, Attention, Conv2d, Epilogue, Linear, WeightLayout};
+
+    fn refused(op: impl Into<Op>, inputs: &[&[usize]]) -> String {
+        let mut graph = Graph::new();
+        let values = inputs.iter().map(|dims| graph.input("x", dims.to_vec())).collect();
+        match graph.op("y", op, values) {
+            Err(Error::Shape { reason, .. }) => reason,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn values_without_elements_are_refused() {
+        let conv = Conv2d { stride: 1, padding: 1, layout: WeightLayout::Oihw, epilogue: Epilogue::default() };
+        let linear = Linear { epilogue: Epilogue::default() };
+        for reason in [
+            refused(conv, &[&[1, 8, 8, 0], &[4, 0, 3, 3]]),
+            refused(conv, &[&[1, 8, 8, 3], &[0, 3, 3, 3]]),
+            refused(conv, &[&[0, 8, 8, 3], &[4, 3, 3, 3]]),
+            refused(linear, &[&[2, 3], &[0, 3]]),
+            refused(linear, &[&[0, 3], &[4, 3]]),
+            refused(Attention { heads: 2 }, &[&[1, 7, 0]]),
+            refused(Add, &[&[2, 0], &[2, 0]]),
+        ] {
+            assert!(reason.ends_with("has no elements"), "{reason}");
+        }
+    }
+
+    /// 2^31 rows of one channel are 2^33 values on a device.
+    #[test]
+    fn what_a_device_cannot_count_is_refused() {
+        for dims in [[1 << 31, 1], [1 << 40, 3], [usize::MAX, 2]] {
+            let reason = refused(Activation(Act::Relu), &[&dims]);
+            assert!(reason.contains("input 0") && reason.ends_with("has too many elements"), "{reason}");
+        }
     }
 }

@@ -33,11 +33,13 @@ pub struct Conv2d {
 
 /// Output extent of a convolution along one axis, or why there is none.
 pub(super) fn conv_extent(input: usize, kernel: usize, stride: usize, padding: usize) -> std::result::Result<usize, String> {
-    let padded = input + 2 * padding;
-    if stride == 0 || kernel == 0 || padded < kernel {
-        return Err(format!("a kernel of {kernel} with stride {stride} does not fit an extent of {input} padded by {padding}"));
+    // Devices count positions in u32.
+    let counted = |n: &usize| u32::try_from(*n).is_ok();
+    let padded = padding.checked_mul(2).and_then(|around| around.checked_add(input)).filter(counted);
+    match padded {
+        Some(padded) if (1..=padded).contains(&kernel) && stride > 0 && counted(&stride) => Ok((padded - kernel) / stride + 1),
+        _ => Err(format!("a kernel of {kernel} with stride {stride} does not fit an extent of {input} padded by {padding}")),
     }
-    Ok((padded - kernel) / stride + 1)
 }
 
 /// `(B, H, W, C)` of an NHWC shape.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     error::Result,
     graph::{Graph, Kind, Node, Value},
-    ops::{Act, BatchNorm, Epilogue, Op},
+    ops::{Act, BatchNorm, Epilogue, Op, WeightLayout},
     passes::rewrite::Rewrite,
     tensor::Tensor,
 };
@@ -23,6 +23,10 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
             let Op::BatchNorm(norm) = op else { return Ok(None) };
             let source = rewrite.old_node(value).inputs()[0];
             let Kind::Op(conv, conv_inputs) = &rewrite.new.node(inputs[0]).kind else { return Ok(None) };
+            // A filter is a run of the outermost axis; the CPU's own layout has the output channels innermost.
+            if matches!(conv, Op::Conv2d(conv) if conv.layout == WeightLayout::Hwio) {
+                return Ok(None);
+            }
             let plain = |e: Epilogue| e.act == Act::Identity && !e.scale && !e.residual && !e.gate;
             let Some(epilogue) = conv.epilogue().filter(|e| plain(*e) && uses[source.index()] == 1) else { return Ok(None) };
             let constant = |v: &Value| match &rewrite.new.node(*v).kind {
@@ -55,7 +59,7 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
 /// The filters, each times its channel's factor; `from` is the norm's four vectors and the weight.
 fn scaled_filters(norm: BatchNorm, from: &[Cow<'_, [f32]>]) -> Vec<f32> {
     let (scale, _) = norm.affine(&from[0], &from[1], &from[2], &from[3]);
-    // The output channel is the outermost axis of every weight layout before lowering.
+    // The output channel is the outermost axis.
     let mut folded = from[4].to_vec();
     let per_channel = folded.len() / scale.len().max(1);
     for (filter, s) in folded.chunks_exact_mut(per_channel.max(1)).zip(&scale) {
@@ -78,8 +82,8 @@ mod tests {
     use super::*;
     use crate::{
         graph::Layout,
-        ops::{Conv2d, WeightLayout},
-        passes::{dead_nodes, rewrite::tests::assert_same_results},
+        ops::Conv2d,
+        passes::{dead_nodes, hwio_weights, rewrite::tests::assert_same_results},
     };
 
     fn graph(read_twice: bool, bias: bool) -> Result<Graph> {
@@ -118,6 +122,14 @@ mod tests {
             assert_same_results(&before, &after, 2e-6)?;
         }
         Ok(())
+    }
+
+    #[test]
+    fn leaves_the_layout_of_the_cpu_alone() -> Result<()> {
+        let before = graph(false, true)?;
+        let after = fold_batch_norm(&hwio_weights(&before)?)?;
+        assert_eq!(norms(&after), 1);
+        assert_same_results(&before, &after, 2e-6)
     }
 
     #[test]
