@@ -15,6 +15,7 @@ use webmamba::{
     graph::{Graph, Kind, Layout, Output, Value},
     models::{BuildOptions, Model, ModelOptions},
     passes, plan,
+    program::{AdapterClass, Caps},
     tensor::Tensor,
     weights::Weights,
 };
@@ -173,32 +174,83 @@ fn on_gpu(device: &Arc<GpuDevice>) -> impl Fn(&Graph, &Tensor) -> Vec<Tensor> {
     }
 }
 
+/// A software adapter with the kernels of hardware.
+fn as_hardware(name: &str) -> Arc<GpuDevice> {
+    devices::open(name, |caps| Caps { class: AdapterClass::Hardware, ..caps })
+}
+
+fn micro_models_on(device: &Arc<GpuDevice>) {
+    for name in ["mambavision_micro", "mila_micro"] {
+        check_trace(name, on_gpu(device));
+        check_cases(name, on_gpu(device));
+    }
+}
+
 #[test]
 fn micro_models_on_lavapipe() {
-    for name in ["mambavision_micro", "mila_micro"] {
-        check_trace(name, on_gpu(&devices::lavapipe()));
-        check_cases(name, on_gpu(&devices::lavapipe()));
-    }
+    micro_models_on(&devices::lavapipe());
 }
 
 #[test]
 fn micro_models_on_swiftshader() {
-    for name in ["mambavision_micro", "mila_micro"] {
-        check_trace(name, on_gpu(&devices::swiftshader()));
-        check_cases(name, on_gpu(&devices::swiftshader()));
-    }
+    micro_models_on(&devices::swiftshader());
 }
 
 #[test]
-fn tiny_models_on_lavapipe() {
-    for name in ["mambavision_t", "mila_t"] {
-        check_cases(name, on_gpu(&devices::lavapipe()));
-    }
+fn micro_models_with_hardware_kernels_on_lavapipe() {
+    micro_models_on(&as_hardware("llvmpipe"));
 }
 
 #[test]
-fn tiny_models_on_swiftshader() {
-    for name in ["mambavision_t", "mila_t"] {
-        check_cases(name, on_gpu(&devices::swiftshader()));
-    }
+fn micro_models_with_hardware_kernels_on_swiftshader() {
+    micro_models_on(&as_hardware("SwiftShader"));
+}
+
+#[test]
+fn mambavision_t_on_lavapipe() {
+    check_cases("mambavision_t", on_gpu(&devices::lavapipe()));
+}
+
+#[test]
+fn mambavision_t_on_swiftshader() {
+    check_cases("mambavision_t", on_gpu(&devices::swiftshader()));
+}
+
+#[test]
+fn mambavision_t_with_hardware_kernels_on_lavapipe() {
+    check_cases("mambavision_t", on_gpu(&as_hardware("llvmpipe")));
+}
+
+#[test]
+fn mambavision_t_with_hardware_kernels_on_swiftshader() {
+    check_cases("mambavision_t", on_gpu(&as_hardware("SwiftShader")));
+}
+
+#[test]
+fn mila_t_on_lavapipe() {
+    check_cases("mila_t", on_gpu(&devices::lavapipe()));
+}
+
+#[test]
+fn mila_t_on_swiftshader() {
+    check_cases("mila_t", on_gpu(&devices::swiftshader()));
+}
+
+#[test]
+fn mila_t_with_hardware_kernels_on_lavapipe() {
+    check_cases("mila_t", on_gpu(&as_hardware("llvmpipe")));
+}
+
+#[test]
+fn mila_t_with_hardware_kernels_on_swiftshader() {
+    check_cases("mila_t", on_gpu(&as_hardware("SwiftShader")));
+}
+
+/// Everything above on a GPU, where there is one.
+#[test]
+fn all_models_on_hardware_where_there_is_some() {
+    let Some(device) = devices::hardware() else { return println!("there is no hardware adapter here") };
+    micro_models_on(&device);
+    check_cases("mambavision_t", on_gpu(&device));
+    check_cases("mila_t", on_gpu(&device));
 }
