@@ -27,6 +27,7 @@ pub struct RgbImage {
     width: u32,
     height: u32,
     pixels: Vec<u8>,
+    note: Option<&'static str>,
 }
 
 impl RgbImage {
@@ -47,7 +48,7 @@ impl RgbImage {
                 pixels.len()
             )));
         }
-        Ok(Self { width, height, pixels })
+        Ok(Self { width, height, pixels, note: None })
     }
 
     /// Pixels in a row.
@@ -63,6 +64,16 @@ impl RgbImage {
     /// The interleaved bytes, `height * width * 3` of them.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
+    }
+
+    /// What was wrong with the file and repaired when it was decoded, as the end of a sentence about it; `None` for a sound one.
+    pub fn note(&self) -> Option<&'static str> {
+        self.note
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn noted(self, note: Option<&'static str>) -> Self {
+        Self { note, ..self }
     }
 
     /// The interleaved bytes, without a copy.

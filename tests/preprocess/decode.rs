@@ -208,7 +208,7 @@ fn unusable_files_are_named() {
         image_error(result, words);
     }
     // A format that the decoder knows by its signature, but that is not built in.
-    image_error(decode_bytes("x.tif", b"II*\0\x08\0\0\0\0\0\0\0\0\0\0\0"), "JPEG, PNG, WebP, BMP and GIF");
+    image_error(decode_bytes("x.hdr", b"#?RADIANCE\n\n-Y 1 +X 1\n"), "Radiance");
 }
 
 #[test]
@@ -229,16 +229,18 @@ fn headers_that_claim_too_much_are_refused() {
     image_error(decode_bytes("bomb", &gif), "60000x60000");
 }
 
-/// Planes in layouts that the JPEG decoder would read out of bounds.
+/// Planes in layouts that the vector code would read out of bounds.
 #[test]
-fn odd_sampling_of_four_planes_is_refused() {
+fn odd_sampling_of_four_planes_never_panics() {
     let cmyk = fs::read(path("fixtures/preprocess/tiny_cmyk.jpg")).unwrap();
     let frame = cmyk.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
     for plane in 0..4 {
         for factors in [0x21, 0x12, 0x22, 0x43, 0x44] {
             let mut odd = cmyk.clone();
             odd[frame + 11 + 3 * plane] = factors;
-            image_error(decode_bytes("odd", &odd), "four colour planes");
+            if let Ok(image) = decode_bytes("odd", &odd) {
+                assert_eq!((image.width(), image.height()), (61, 40));
+            }
         }
     }
 }

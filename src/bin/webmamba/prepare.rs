@@ -6,7 +6,11 @@ use std::{
 };
 
 use rayon::prelude::*;
-use webmamba::{Error, Result, image::Preprocess, tensor::Tensor};
+use webmamba::{
+    Error, Result,
+    image::{Preprocess, RgbImage},
+    tensor::Tensor,
+};
 
 use crate::inputs::Source;
 
@@ -14,6 +18,8 @@ use crate::inputs::Source;
 pub(crate) struct Prepared {
     pub(crate) name: String,
     pub(crate) input: Result<Tensor>,
+    /// What was repaired to decode it.
+    pub(crate) note: Option<&'static str>,
     pub(crate) decode: Duration,
     pub(crate) preprocess: Duration,
 }
@@ -34,7 +40,8 @@ fn prepare(source: Source, preprocess: &Preprocess) -> Prepared {
     let start = Instant::now();
     let image = source.decode();
     let decode = start.elapsed();
+    let note = image.as_ref().ok().and_then(RgbImage::note);
     let start = Instant::now();
     let input = image.and_then(|image| preprocess.apply(&image).map_err(|error| Error::image(&name, error)));
-    Prepared { name, input, decode, preprocess: start.elapsed() }
+    Prepared { name, input, note, decode, preprocess: start.elapsed() }
 }
