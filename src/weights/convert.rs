@@ -1,17 +1,17 @@
 //! Writing safetensors, tensor by tensor: memory use does not depend on the size of the checkpoint.
 
+#[cfg(unix)]
+use std::fs;
 use std::{
     borrow::Cow,
-    ffi::OsString,
-    fs::{self, File, OpenOptions},
-    io::{BufWriter, ErrorKind, Write},
-    path::{Path, PathBuf},
+    io::{BufWriter, Write},
+    path::Path,
 };
 
 use half::{bf16, f16};
 use serde_json::{Map, Value, json};
 
-use super::{Weights, element::Entry};
+use super::{Destination, Weights, element::Entry};
 use crate::{
     error::{Error, Result},
     tensor::{DType, Tensor},
@@ -23,40 +23,54 @@ const CHUNK: usize = 1 << 20;
 /// Writes what is below `weights` to the safetensors file `out`, floating-point tensors as `dtype` where it is given (rounded
 /// to the nearest, ties to even). `progress` gets the bytes of data written so far and in all.
 ///
-/// The file appears under its name when it is complete; a failure leaves what was there before.
+/// The file appears under its name when it is complete; a failure leaves what was there before (see [`Destination`]).
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] when there is nothing to write, a value does not fit `dtype`, an element type cannot be
-/// written, or `out` is one of the files that `weights` are read from; [`Error::Io`] when writing fails.
+/// Those of [`write_safetensors_to`] and [`Destination`]; [`Error::InvalidArgument`] when `out` is one of the files that
+/// `weights` are read from.
 pub fn write_safetensors(weights: &Weights, out: &Path, dtype: Option<DType>, progress: impl FnMut(u64, u64)) -> Result<()> {
-    if dtype == Some(DType::I64) {
-        return Err(Error::InvalidArgument("weights can be written as f32, f16 or bf16, not as i64".into()));
-    }
-    let own = |file: &PathBuf| matches!((file.canonicalize(), out.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    if weights.shared.table().is_some_and(|table| table.files.iter().any(own)) {
+    if weights.files().iter().any(|file| same_file(file, out)) {
         return Err(Error::InvalidArgument(format!("{} is the checkpoint itself; write to another file", out.display())));
     }
-    if out.is_dir() {
-        return Err(Error::InvalidArgument(format!("{} is a folder; name the file to write", out.display())));
-    }
     let tensors = layout(weights, dtype)?;
-    let (mut file, temporary) = Temporary::create(out)?;
-    write(&mut file, &tensors, progress).map_err(|failure| match failure {
-        Failure::Io(source) => Error::io(out, source),
-        Failure::Value(key, value, dtype) => Error::InvalidArgument(format!(
-            "{}: `{key}` has the value {value}, which is too large for {dtype}; convert to bf16 or keep f32",
-            weights.name()
-        )),
-    })?;
-    // Closed before it is renamed, which some systems insist on.
-    drop(file);
-    temporary.rename(out)
+    let mut file = Destination::create(out)?;
+    write(weights, &tensors, out, &mut file, progress)?;
+    file.finish()
+}
+
+/// As [`write_safetensors`], to a stream that is called `name` in errors.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] when there is nothing to write, a value does not fit `dtype`, or an element type cannot be
+/// written; [`Error::Io`] when writing fails.
+pub fn write_safetensors_to(
+    weights: &Weights,
+    name: &Path,
+    out: &mut impl Write,
+    dtype: Option<DType>,
+    progress: impl FnMut(u64, u64),
+) -> Result<()> {
+    let tensors = layout(weights, dtype)?;
+    write(weights, &tensors, name, out, progress)
+}
+
+/// True when both paths lead to one file, also by links.
+pub fn same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(a), Ok(b)) = (fs::metadata(a), fs::metadata(b)) {
+        use std::os::unix::fs::MetadataExt;
+        return (a.dev(), a.ino()) == (b.dev(), b.ino());
+    }
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// What to write, in the order of the file, each with the type it gets there.
 type Layout<'a> = Vec<(&'a str, &'a Tensor, DType)>;
 
 fn layout(weights: &Weights, dtype: Option<DType>) -> Result<Layout<'_>> {
+    if dtype == Some(DType::I64) {
+        return Err(Error::InvalidArgument("weights can be written as f32, f16 or bf16, not as i64".into()));
+    }
     let mut tensors = Vec::new();
     for (key, entry) in weights.entries() {
         match entry {
@@ -91,30 +105,34 @@ fn header(tensors: &Layout<'_>) -> (Vec<u8>, u64) {
     (text, at)
 }
 
-enum Failure {
-    Io(std::io::Error),
-    /// Key, value and the type that it does not fit.
-    Value(String, f32, DType),
-}
-
-fn write(file: &mut File, tensors: &Layout<'_>, mut progress: impl FnMut(u64, u64)) -> std::result::Result<(), Failure> {
+fn write(
+    weights: &Weights,
+    tensors: &Layout<'_>,
+    name: &Path,
+    out: &mut impl Write,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<()> {
+    let io = |source| Error::io(name, source);
     let (header, total) = header(tensors);
-    let mut out = BufWriter::new(file);
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(Failure::Io)?;
-    out.write_all(&header).map_err(Failure::Io)?;
+    let mut out = BufWriter::new(out);
+    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
+    out.write_all(&header).map_err(io)?;
     let mut done = 0;
     progress(done, total);
     for (key, tensor, dtype) in tensors {
         for chunk in tensor.bytes().chunks(CHUNK) {
-            let bytes =
-                convert(chunk, tensor.dtype(), *dtype).map_err(|value| Failure::Value((*key).to_owned(), value, *dtype))?;
-            out.write_all(&bytes).map_err(Failure::Io)?;
+            let bytes = convert(chunk, tensor.dtype(), *dtype).map_err(|value| {
+                Error::InvalidArgument(format!(
+                    "{}: `{key}` has the value {value}, which is too large for {dtype}; convert to bf16 or keep f32",
+                    weights.name()
+                ))
+            })?;
+            out.write_all(&bytes).map_err(io)?;
             done += bytes.len() as u64;
             progress(done, total);
         }
     }
-    out.flush().map_err(Failure::Io)?;
-    out.get_ref().sync_all().map_err(Failure::Io)
+    out.flush().map_err(io)
 }
 
 /// `bytes` as another type, or the first finite value that would become infinite.
@@ -150,41 +168,4 @@ fn convert(bytes: &[u8], from: DType, to: DType) -> std::result::Result<Cow<'_, 
         }
     }
     Ok(Cow::Owned(out))
-}
-
-/// A file beside its destination, removed unless it gets there.
-struct Temporary(Option<PathBuf>);
-
-impl Temporary {
-    fn create(out: &Path) -> Result<(File, Self)> {
-        for n in 0..1000 {
-            let mut name = OsString::from(".");
-            name.push(out.file_name().unwrap_or_default());
-            name.push(format!(".{n}.part"));
-            let path = out.with_file_name(name);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok((file, Self(Some(path)))),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(Error::io(out, source)),
-            }
-        }
-        Err(Error::InvalidArgument(format!("there are too many unfinished files beside {}; remove them", out.display())))
-    }
-
-    fn rename(mut self, out: &Path) -> Result<()> {
-        if let Some(path) = &self.0 {
-            fs::rename(path, out).map_err(|source| Error::io(out, source))?;
-        }
-        self.0 = None;
-        Ok(())
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // Nothing can be done about a file that cannot be removed.
-            drop(fs::remove_file(path));
-        }
-    }
 }

@@ -8,7 +8,11 @@
 //! **a file must not be changed while its weights are in use**. Every file may be damaged or hostile: pickles are read as data
 //! and never executed, and whatever is wrong becomes an [`Error::Checkpoint`].
 
-use std::{fmt::Display, path::Path, sync::Arc};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     error::{Error, Result},
@@ -17,6 +21,7 @@ use crate::{
 };
 
 mod convert;
+mod destination;
 mod element;
 mod incoming;
 mod open;
@@ -28,7 +33,8 @@ mod source;
 mod state;
 mod synthetic;
 
-pub use convert::write_safetensors;
+pub use convert::{same_file, write_safetensors, write_safetensors_to};
+pub use destination::{Destination, remove_unfinished};
 pub use incoming::Incoming;
 pub use synthetic::{fill_uniform, fnv1a64};
 
@@ -169,6 +175,11 @@ impl Weights {
     /// Where the weights come from: the path of the file, or the name that was given.
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// The files that they are read from; none where they never were in a file.
+    pub fn files(&self) -> &[PathBuf] {
+        self.shared.table().map_or(&[], |table| &table.files)
     }
 
     /// Holds what was read against what there is, for the whole checkpoint, and opens a new account.

@@ -7,13 +7,11 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
-use webmamba::{
-    tensor::DType,
-    weights::{Weights, write_safetensors},
-};
+use webmamba::{tensor::DType, weights::Weights};
 
 use crate::{
     args::warn_non_finite,
+    output,
     terminal::{Outcome, note, progress},
 };
 
@@ -23,7 +21,7 @@ pub(crate) struct Convert {
     /// The checkpoint: a folder, or a .safetensors, .pth or .pth.tar file
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// The safetensors file to write
+    /// The safetensors file to write, or `-` for standard output
     #[arg(value_name = "OUT")]
     output: PathBuf,
     /// Type to store weights in, rounded to the nearest [default: as they are]
@@ -49,7 +47,7 @@ impl Convert {
         warn_non_finite(&weights);
         let bar = progress(0, "[{bar:30}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left", true);
         let mut total = 0;
-        let written = write_safetensors(&weights, &self.output, dtype, |done, all| {
+        let written = output::write(&weights, &self.output, dtype, &[], |done, all| {
             total = all;
             bar.set_length(all);
             bar.set_position(done);

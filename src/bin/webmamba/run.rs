@@ -13,11 +13,12 @@ use webmamba::{
     models::{BuildOptions, ModelOptions, OUTPUT_NAMES},
     session::Session,
     tensor::Tensor,
-    weights::{Weights, write_safetensors},
+    weights::Weights,
 };
 
 use crate::{
     args::{DeviceArgs, note_assumptions, open_model, warn_non_finite},
+    output,
     terminal::{Outcome, note},
 };
 
@@ -33,7 +34,7 @@ pub(crate) struct Run {
     /// A safetensors file with one F32 tensor `input` [B, 3, H, W]: images, normalised already
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The safetensors file to write
+    /// The safetensors file to write, or `-` for standard output
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// What to compute, by commas: stem, stage0, stage1, stage2, stage3, pooled, logits [default: logits,pooled]
@@ -61,7 +62,8 @@ impl Run {
 
         let tensors = session.run(&input).await?;
         let outputs = Weights::from_tensors("the outputs", names.into_iter().map(str::to_owned).zip(tensors));
-        write_safetensors(&outputs, &self.output, None, |_, _| {})?;
+        let inputs: Vec<&Path> = model.weights.files().iter().map(PathBuf::as_path).chain([&*self.input]).collect();
+        output::write(&outputs, &self.output, None, &inputs, |_, _| {})?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -69,8 +71,8 @@ impl Run {
 /// The outputs that these names stand for, each once.
 fn known_names(names: &[String]) -> Result<Vec<&'static str>> {
     let mut known = Vec::new();
-    for name in names {
-        match OUTPUT_NAMES.iter().find(|k| *k == name) {
+    for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        match OUTPUT_NAMES.iter().find(|k| **k == name) {
             Some(found) if known.contains(found) => {}
             Some(found) => known.push(*found),
             None => {
@@ -78,6 +80,9 @@ fn known_names(names: &[String]) -> Result<Vec<&'static str>> {
                 return Err(Error::InvalidArgument(format!("there is no output `{name}`; there are: {list}")));
             }
         }
+    }
+    if known.is_empty() {
+        return Err(Error::InvalidArgument(format!("no output is named; there are: {}", OUTPUT_NAMES.join(", "))));
     }
     Ok(known)
 }
