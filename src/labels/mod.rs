@@ -2,8 +2,10 @@
 //!
 //! `imagenet1k.txt` holds torchvision's English class names (`_IMAGENET_CATEGORIES`), one a line, in the order of the logits.
 //! Copyright (c) Soumith Chintala 2016, all rights reserved; BSD 3-Clause, see `LICENSE.torchvision` beside it.
+//! `imagenet1k_wnids.txt` holds their WordNet ids in the same order, which is also theirs: `imagenet_synsets.txt` of timm 1.0.20
+//! (Apache-2.0).
 
-use serde_json::{Map, Value};
+mod parse;
 
 use crate::error::{Error, Result};
 
@@ -23,21 +25,31 @@ impl Labels {
 
     /// The labels in `text`, the contents of the file or source `name`.
     ///
-    /// Text holds one label a line, the first being class 0; a byte-order mark, CRLF and empty lines at the end are fine. JSON
-    /// is an array of strings, an object from index to string (`{"0": "cat", ..}`), or a `config.json` with such an object
-    /// under `id2label`.
+    /// Text holds one label a line, the first being class 0; a byte-order mark, CRLF and empty lines at the end are fine. Where all
+    /// lines begin with their index (from 0 or 1) or with a WordNet id, that is taken off. JSON is an array of strings, an object
+    /// from index to string or to `[id, name]` as Keras has it, an object from name to index (`class_to_idx`), or an object that
+    /// has one of these under `id2label`, `label2id`, `class_to_idx`, `labels`, `classes`, `categories`, `class_names` or `names`.
+    /// So is a dictionary as Python prints it.
     ///
     /// # Errors
     /// [`Error::Config`] naming the source and the line or key: no labels at all, an empty line between labels, damaged JSON,
     /// a label that is not a string, or indices that are not 0, 1, 2 and so on, each once.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let labels = if text.trim_start().starts_with(['[', '{']) { from_json(text) } else { from_lines(text) };
-        match labels {
+        match parse::labels(text) {
             Ok(labels) if labels.is_empty() => Err(Error::config(name, "there are no labels in it")),
             Ok(labels) => Ok(Self(labels)),
             Err(reason) => Err(Error::config(name, reason)),
         }
+    }
+
+    /// The class of ImageNet-1k that a WordNet id such as `n02123045` stands for; `None` without the feature `imagenet-labels`.
+    pub fn imagenet1k_class(wnid: &str) -> Option<usize> {
+        #[cfg(feature = "imagenet-labels")]
+        let ids = include_str!("imagenet1k_wnids.txt");
+        #[cfg(not(feature = "imagenet-labels"))]
+        let ids = "";
+        ids.lines().position(|id| id == wnid)
     }
 
     /// The label of class `index`, `None` past the last one.
@@ -54,49 +66,4 @@ impl Labels {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-type Parsed = std::result::Result<Vec<String>, String>;
-
-fn from_lines(text: &str) -> Parsed {
-    let lines = text.trim_end().lines().map(str::trim).enumerate();
-    lines
-        .map(|(i, line)| match line {
-            // Skipping it would shift every label after it.
-            "" => Err(format!("line {} is empty, but line numbers are class indices", i + 1)),
-            _ => Ok(line.to_owned()),
-        })
-        .collect()
-}
-
-fn from_json(text: &str) -> Parsed {
-    match serde_json::from_str(text).map_err(|e| format!("damaged JSON: {e}"))? {
-        Value::Array(items) => items.iter().enumerate().map(|(i, item)| label(&i.to_string(), item)).collect(),
-        Value::Object(object) => match object.get("id2label") {
-            Some(Value::Object(inner)) => from_indices(inner),
-            Some(_) => Err("`id2label` is not an object".into()),
-            None => from_indices(&object),
-        },
-        _ => Err("neither a JSON array nor a JSON object".into()),
-    }
-}
-
-fn from_indices(object: &Map<String, Value>) -> Parsed {
-    let mut labels = vec![None; object.len()];
-    for (key, value) in object {
-        let index: usize = key.parse().map_err(|_| format!("key `{key}` is not a class index"))?;
-        let count = labels.len();
-        let slot = labels.get_mut(index).ok_or_else(|| {
-            format!("class index {key} among {count} labels: indices must run from 0 to {} without gaps", count - 1)
-        })?;
-        if slot.replace(label(key, value)?).is_some() {
-            return Err(format!("class index {index} is given twice"));
-        }
-    }
-    // As many slots as keys, each filled once: none is left empty.
-    Ok(labels.into_iter().flatten().collect())
-}
-
-fn label(key: &str, value: &Value) -> std::result::Result<String, String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| format!("the label of class {key} is not a string: {value}"))
 }

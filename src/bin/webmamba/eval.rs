@@ -33,6 +33,8 @@ use crate::{
 const BATCH: usize = 8;
 /// Bins of the expected calibration error.
 const BINS: usize = 15;
+/// Classes of ImageNet-1k. A model of so many is taken for one of it where folders are named by WordNet ids.
+const IMAGENET: usize = 1000;
 /// Confusions that people are shown.
 const SHOWN: usize = 15;
 
@@ -40,8 +42,9 @@ const EXAMPLES: &str = "Examples:
   webmamba eval --data photos-by-class/
   webmamba eval --data imagenet/val --model MambaVision-T-1K/ --json > report.json
 
-DIR has one folder a class, named like the model's label (upper and lower case are alike, and so are blanks and `_`) or by its
-index. Images anywhere below it belong to that class.";
+DIR has one folder a class, named like the model's label (exactly, else with upper and lower case alike, and blanks and `_`), by its
+index, or for a model of 1000 classes by ImageNet's WordNet id (n02123045). Images anywhere below it belong to that class.
+Exit codes: 0 all fine, 1 some images failed and are not counted, 2 usage or model error.";
 
 /// Measure a model's accuracy on images sorted into one folder a class
 #[derive(Debug, Args)]
@@ -84,6 +87,11 @@ impl Eval {
             // An early return hangs up, and with that the other thread ends.
             for prepared in receive {
                 let count = prepared.len();
+                for Prepared { name, note: repaired, .. } in &prepared {
+                    if let Some(repaired) = repaired {
+                        bar.suspend(|| note(&format!("note: {}: {repaired}", plain(name))));
+                    }
+                }
                 for ((name, result), class) in pollster::block_on(guesses(&mut classifier, prepared))?.into_iter().zip(&mut truth)
                 {
                     match result {
@@ -119,7 +127,7 @@ fn sorted_images(data: &Path, labels: &Labels, classes: usize) -> Result<(Vec<So
     let entries = fs::read_dir(data).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let mut entries = entries.map_err(|error| Error::io(data, error))?;
     entries.sort_by_key(fs::DirEntry::file_name);
-    let index: HashMap<String, usize> = (0..classes).filter_map(|i| Some((folded(labels.get(i)?), i))).collect();
+    let names = Names::new(labels, classes);
     let (mut sources, mut truths) = (Vec::new(), Vec::new());
     for entry in entries {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -130,13 +138,7 @@ fn sorted_images(data: &Path, labels: &Labels, classes: usize) -> Result<(Vec<So
             let reason = "this image is in no class's folder; eval wants one folder a class";
             return Err(Error::InvalidArgument(format!("{}: {reason}", path.display())));
         }
-        let numbered = || name.parse().ok().filter(|&i| i < classes);
-        let class = index.get(&folded(&name)).copied().or_else(numbered).ok_or_else(|| {
-            let known = if labels.is_empty() { String::new() } else { " the name of one of its classes or".to_owned() };
-            let reason =
-                format!("the folder is no class of this model, which would be{known} an index from 0 to {}", classes - 1);
-            Error::InvalidArgument(format!("{}: {reason}", path.display()))
-        })?;
+        let class = names.class(&name).map_err(|reason| Error::InvalidArgument(format!("{}: {reason}", path.display())))?;
         expand_path(&path, &mut sources);
         truths.resize(sources.len(), class);
     }
@@ -146,9 +148,46 @@ fn sorted_images(data: &Path, labels: &Labels, classes: usize) -> Result<(Vec<So
     Ok((sources, truths))
 }
 
+/// What folders may be called.
+struct Names {
+    exact: HashMap<String, Vec<usize>>,
+    folded: HashMap<String, Vec<usize>>,
+    classes: usize,
+}
+
+impl Names {
+    fn new(labels: &Labels, classes: usize) -> Self {
+        let mut names = Self { exact: HashMap::new(), folded: HashMap::new(), classes };
+        for (class, label) in (0..classes).filter_map(|class| Some((class, labels.get(class)?))) {
+            names.exact.entry(label.to_owned()).or_default().push(class);
+            names.folded.entry(folded(label)).or_default().push(class);
+        }
+        names
+    }
+
+    /// The class of a folder: its name as it stands, then in other letters, then a WordNet id, then an index.
+    fn class(&self, folder: &str) -> std::result::Result<usize, String> {
+        match self.exact.get(folder).or_else(|| self.folded.get(&folded(folder))).map(Vec::as_slice) {
+            Some([class]) => return Ok(*class),
+            Some(several) => {
+                let list = several.iter().map(usize::to_string).collect::<Vec<_>>().join(" and ");
+                return Err(format!("the classes {list} of this model have this name; name the folder by the index"));
+            }
+            None => {}
+        }
+        let known = Some(folder).filter(|_| self.classes == IMAGENET).and_then(Labels::imagenet1k_class);
+        known.or_else(|| folder.parse().ok().filter(|&class| class < self.classes)).ok_or_else(|| {
+            let name = if self.exact.is_empty() { "" } else { " the name of one of its classes," };
+            let id = if self.classes == IMAGENET { " a WordNet id of ImageNet-1k," } else { "" };
+            let or = if name.is_empty() && id.is_empty() { "" } else { " or" };
+            format!("the folder is no class of this model, which would be{name}{id}{or} an index from 0 to {}", self.classes - 1)
+        })
+    }
+}
+
 /// A name as it is compared.
 fn folded(name: &str) -> String {
-    name.to_lowercase().replace('_', " ")
+    name.to_lowercase().replace('_', " ").trim().to_owned()
 }
 
 /// The best classes of each image of a batch, or why there are none, after its name.
