@@ -8,6 +8,10 @@ mod common;
 mod errors;
 #[path = "cli/eval.rs"]
 mod eval;
+#[path = "cli/inputs.rs"]
+mod inputs;
+#[path = "cli/outputs.rs"]
+mod outputs;
 #[path = "cli/tools.rs"]
 mod tools;
 

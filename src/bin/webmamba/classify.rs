@@ -29,7 +29,11 @@ const EXAMPLES: &str = "Examples:
   webmamba classify cat.jpg
   webmamba classify cat.jpg --model MambaVision-T-1K/
   webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --top-k 1
-  curl -s URL | webmamba classify - --model MambaVision-T-1K/ --json";
+  curl -s URL | webmamba classify - --model MambaVision-T-1K/ --json
+
+JPEG, PNG, WebP, BMP, GIF and TIFF are read; pictures of other formats fail and are named, in folders too. Of alpha and colour
+profiles nothing is made, the EXIF orientation is applied. What was repaired to read a picture is said (`note` in JSON).
+Exit codes: 0 all fine, 1 some images failed, 2 usage or model error.";
 
 /// Classify images
 #[derive(Debug, Args)]
@@ -117,6 +121,9 @@ struct Line<'a> {
     device: &'a str,
     adapter: Option<&'a str>,
     ms: Times,
+    /// What was repaired to decode it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
 }
 
 /// Milliseconds for one image; those of a batch are shared out evenly.
@@ -144,8 +151,11 @@ impl Printer<'_> {
         predictions: &[Prediction],
         model: Duration,
     ) -> Result<(), Failure> {
-        let Prepared { name, decode, preprocess, .. } = prepared;
+        let Prepared { name, note: repaired, decode, preprocess, .. } = prepared;
         self.bar.inc(1);
+        if let Some(repaired) = repaired {
+            self.bar.suspend(|| note(&format!("note: {}: {repaired}", plain(name))));
+        }
         if self.json {
             let line = Line {
                 image: name,
@@ -159,6 +169,7 @@ impl Printer<'_> {
                     model: ms(model),
                     total: ms(*decode + *preprocess + model),
                 },
+                note: *repaired,
             };
             return self.bar.suspend(|| print_json(&line));
         }
@@ -175,7 +186,7 @@ impl Printer<'_> {
         self.failed += 1;
         self.bar.inc(1);
         self.bar.suspend(|| {
-            note(&format!("error: {error}"));
+            note(&format!("error: {}", plain(error)));
             if self.json { print_json(&json!({ "image": name, "error": error })) } else { Ok(()) }
         })
     }

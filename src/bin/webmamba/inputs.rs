@@ -1,23 +1,25 @@
-//! What the images on the command line are: files, folders, globs or standard input.
+//! What the images on the command line are: files, folders, patterns or standard input.
 
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     fs,
     io::Read,
     path::{Path, PathBuf},
 };
 
-use glob::MatchOptions;
 use webmamba::{
     Error, Result,
     image::{
         RgbImage,
-        decode::{MAX_BYTES, decode_bytes, decode_file},
+        decode::{EXTENSIONS, FOREIGN_EXTENSIONS, MAX_BYTES, decode_bytes, decode_file},
     },
 };
 
-/// Endings of the formats that are decoded. In folders everything else is passed over.
-const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif"];
+use crate::{
+    pattern,
+    terminal::{note, plain},
+};
 
 /// One image that was asked for.
 pub(crate) enum Source {
@@ -56,7 +58,7 @@ impl Source {
     }
 }
 
-/// All images that the arguments stand for, in their order; those of a folder or glob sorted by name.
+/// All images that the arguments stand for, in their order; those of a folder or pattern sorted by name.
 pub(crate) fn expand(arguments: &[PathBuf]) -> Vec<Source> {
     let mut sources = Vec::new();
     for argument in arguments {
@@ -65,7 +67,7 @@ pub(crate) fn expand(arguments: &[PathBuf]) -> Vec<Source> {
         } else if argument.exists() {
             expand_path(argument, &mut sources);
         } else if argument.to_string_lossy().contains(['*', '?', '[']) {
-            expand_glob(argument, &mut sources);
+            expand_pattern(argument, &mut sources);
         } else {
             // Reading it will fail, with the system's own reason.
             sources.push(Source::File(argument.clone()));
@@ -77,63 +79,97 @@ pub(crate) fn expand(arguments: &[PathBuf]) -> Vec<Source> {
 /// The image itself, or those in the folder and below, or one that says why there are none.
 pub(crate) fn expand_path(path: &Path, sources: &mut Vec<Source>) {
     if !path.is_dir() {
+        // Whatever was named is read, also a pipe: that is how shells hand over the output of a command.
         sources.push(Source::File(path.to_owned()));
         return;
     }
     let before = sources.len();
-    walk(path, sources);
+    Walk::default().folder(path, sources);
     if sources.len() == before {
         let reason = format!("there are no images in this folder ({})", EXTENSIONS.join(", "));
         sources.push(Source::Nothing(path.to_owned(), Error::image(path.display(), reason)));
     }
 }
 
-/// The images in a folder and below. Links to folders are not followed, as they may lead in circles.
-fn walk(folder: &Path, sources: &mut Vec<Source>) {
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-    let mut entries = match entries {
-        Ok(entries) => entries,
-        Err(error) => return sources.push(Source::Nothing(folder.to_owned(), Error::io(folder, error))),
-    };
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&path, sources);
-        } else if is_image(&path) && path.is_file() {
-            sources.push(Source::File(path));
-        }
-    }
-}
-
-/// By its ending.
-pub(crate) fn is_image(path: &Path) -> bool {
-    let extension = path.extension().map(OsStr::to_string_lossy);
-    extension.is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
-}
-
-/// Globs that the shell left alone: quoted ones, and all on Windows.
-fn expand_glob(pattern: &Path, sources: &mut Vec<Source>) {
-    let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
+/// Patterns that the shell left alone: quoted ones, and all on Windows.
+fn expand_pattern(pattern: &Path, sources: &mut Vec<Source>) {
     let failed = |reason: String| Source::Nothing(pattern.to_owned(), Error::image(pattern.display(), reason));
-    let paths = match glob::glob_with(&pattern.to_string_lossy(), options) {
+    let paths = match pattern::matches(pattern) {
         Ok(paths) => paths,
-        Err(error) => return sources.push(failed(format!("this is neither a file nor a valid pattern: {error}"))),
+        Err(reason) => return sources.push(failed(format!("this is neither a file nor a valid pattern: {reason}"))),
     };
     let before = sources.len();
+    let mut walk = Walk::default();
     for path in paths {
-        match path {
-            Ok(path) => expand_path(&path, sources),
-            Err(error) => {
-                let path = error.path().to_owned();
-                sources.push(Source::Nothing(path.clone(), Error::io(path, error.into())));
-            }
+        match fs::metadata(&path) {
+            Ok(kind) if kind.is_dir() => walk.folder(&path, sources),
+            Ok(kind) if !kind.is_file() => pass_over(&path),
+            _ => walk.file(path, sources),
         }
     }
     if sources.len() == before {
-        sources.push(failed("no file matches this pattern".into()));
+        sources.push(failed("no image matches this pattern".into()));
     }
+}
+
+/// Files and folders that were met: each counts once, also where links lead to it again.
+#[derive(Default)]
+struct Walk {
+    folders: HashSet<PathBuf>,
+    files: HashSet<PathBuf>,
+}
+
+impl Walk {
+    fn file(&mut self, path: PathBuf, sources: &mut Vec<Source>) {
+        if self.files.insert(path.clone()) {
+            sources.push(Source::File(path));
+        }
+    }
+
+    /// The images in a folder and below. Links are followed, but neither upwards nor to where the walk has been.
+    fn folder(&mut self, folder: &Path, sources: &mut Vec<Source>) {
+        let failed = |error| Source::Nothing(folder.to_owned(), Error::io(folder, error));
+        let real = match folder.canonicalize() {
+            Ok(real) => real,
+            Err(error) => return sources.push(failed(error)),
+        };
+        if !self.folders.insert(real.clone()) {
+            return;
+        }
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return sources.push(failed(error)),
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            if pattern::hidden(&entry.file_name()) {
+                continue;
+            }
+            match fs::metadata(&path) {
+                Ok(kind) if kind.is_dir() => {
+                    if !pattern::leads_up(&path, &real) {
+                        self.folder(&path, sources);
+                    }
+                }
+                Ok(kind) if !kind.is_file() && is_image(&path) => pass_over(&path),
+                // Of a link to nothing, reading will tell.
+                _ if is_image(&path) => self.file(path, sources),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Reading a pipe or device that merely lies there might never end.
+fn pass_over(path: &Path) {
+    note(&format!("note: {} is neither a file nor a folder and is passed over", plain(&path.display().to_string())));
+}
+
+/// By its ending; also of a format that cannot be decoded, so that it is named.
+pub(crate) fn is_image(path: &Path) -> bool {
+    let extension = path.extension().map(OsStr::to_string_lossy);
+    let mut known = EXTENSIONS.iter().chain(&FOREIGN_EXTENSIONS);
+    extension.is_some_and(|found| known.any(|known| found.eq_ignore_ascii_case(known)))
 }

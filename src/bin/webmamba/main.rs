@@ -11,9 +11,12 @@ mod devices;
 mod eval;
 mod info;
 mod inputs;
+mod output;
+mod pattern;
 mod prepare;
 mod profile;
 mod run;
+mod signals;
 mod terminal;
 
 use std::process::ExitCode;
@@ -63,6 +66,7 @@ fn quiet_driver() {
 
 fn main() -> ExitCode {
     quiet_driver();
+    signals::remove_unfinished_files();
     let outcome = match Cli::parse().command {
         Command::Classify(command) => pollster::block_on(command.run()),
         Command::Eval(command) => pollster::block_on(command.run()),
