@@ -51,6 +51,10 @@ if [ "$need" != build ]; then
     fi
 fi
 
-if [ "$need" != build ] && ! rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null | xargs -r test -d; then
-    rustup target add wasm32-unknown-unknown
-fi
+# Browsers; and for the checks, the systems that nothing here can run.
+targets=""
+[ "$need" = build ] || targets="wasm32-unknown-unknown"
+[ "$need" != test ] || targets="$targets x86_64-pc-windows-msvc aarch64-apple-darwin aarch64-linux-android"
+for target in $targets; do
+    rustc --print target-libdir --target "$target" 2>/dev/null | xargs -r test -d || rustup target add "$target"
+done
