@@ -25,7 +25,7 @@ fn read(weights: &Weights) {
 }
 
 /// A checkpoint in one piece: safetensors, or one of torch's formats.
-pub fn checkpoint(bytes: &[u8]) {
+pub(crate) fn checkpoint(bytes: &[u8]) {
     if let Ok(weights) = Weights::from_bytes("fuzz", Bytes::new(bytes.to_vec())) {
         read(&weights);
         weights.non_finite();
@@ -35,16 +35,16 @@ pub fn checkpoint(bytes: &[u8]) {
 }
 
 /// A configuration, and the same text as class names.
-pub fn config(bytes: &[u8]) {
+pub(crate) fn config(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     drop(Labels::parse("fuzz", &text));
     drop(Model::new(Weights::from_tensors("fuzz", []), Some(&text), &ModelOptions::default()));
 }
 
 /// A download: the first byte says how large its pieces are.
-pub fn incoming(bytes: &[u8]) {
+pub(crate) fn incoming(bytes: &[u8]) {
     let Some((&size, file)) = bytes.split_first() else { return };
-    let total = (size % 2 == 0).then_some(file.len() as u64);
+    let total = size.is_multiple_of(2).then_some(file.len() as u64);
     let mut incoming = Incoming::new("fuzz", total);
     for piece in file.chunks(usize::from(size) * 3 + 1) {
         if incoming.push(piece).is_err() {
@@ -69,7 +69,7 @@ pub fn incoming(bytes: &[u8]) {
 }
 
 /// A picture of any format.
-pub fn image(bytes: &[u8]) {
+pub(crate) fn image(bytes: &[u8]) {
     if let Ok(image) = decode_bytes("fuzz", bytes) {
         assert_eq!(image.pixels().len() as u64, u64::from(image.width()) * u64::from(image.height()) * 3);
     }

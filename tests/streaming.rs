@@ -115,6 +115,26 @@ fn refused(bytes: &[u8], total: Option<u64>) -> String {
     }
 }
 
+/// A file of safetensors that is nothing but a header.
+fn header(text: &str) -> Vec<u8> {
+    [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
+}
+
+#[test]
+fn a_file_without_tensors_is_refused_as_in_one_piece() {
+    assert!(refused(&header("{}"), None).contains("no tensors"));
+}
+
+/// The size of the file is not known, so only memory can say no.
+#[test]
+fn a_header_that_asks_for_more_than_there_is_ends_in_an_error() {
+    let bytes = 1u64 << 60;
+    let text = format!(r#"{{"a":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{bytes}]}}}}"#, bytes / 4);
+    let mut file = header(&text);
+    file.push(0);
+    assert!(refused(&file, None).contains("does not fit into memory"));
+}
+
 #[test]
 fn what_is_wrong_shows_as_early_as_it_can() {
     let file = file(&Manifest::load("mila_micro"), None);

@@ -164,6 +164,9 @@ impl Incoming {
             waiting.push((bytes, arrival));
         }
         let entries = open::stripped(&self.name, entries)?;
+        if entries.is_empty() {
+            return Err(self.bad("there are no tensors in it"));
+        }
         let weights = Weights::new(&self.name, Source::Table(Table::new(entries, Vec::new())));
         let rest = head.split_off(end);
         Ok((State::Tensors(Arriving { weights, waiting, complete: 0, partial: Vec::new() }), rest))
@@ -176,8 +179,12 @@ impl Incoming {
             if bytes.is_empty() && !range.is_empty() {
                 return Ok(());
             }
-            // All at once, so that a large tensor is not moved while it grows.
-            arriving.partial.reserve_exact(range.len() - arriving.partial.len());
+            // All at once, so that a large tensor is not moved while it grows; a header may ask for more than any machine has.
+            if arriving.partial.try_reserve_exact(range.len() - arriving.partial.len()).is_err() {
+                let reason = format!("a tensor of {} bytes does not fit into memory", range.len());
+                self.state = State::Done;
+                return Err(self.bad(reason));
+            }
             let (mine, others) = bytes.split_at(bytes.len().min(range.len() - arriving.partial.len()));
             arriving.partial.extend_from_slice(mine);
             bytes = others;

@@ -139,7 +139,7 @@ fn what_was_repaired_is_said() {
     assert!(lines[1]["note"].as_str().unwrap().contains("checksums"), "{}", lines[1]);
     assert!(lines[2].get("note").is_none());
     assert_eq!(lines[1]["predictions"], lines[2]["predictions"]);
-    output.says(&["restart_swap.jpg: its restart markers", "no_end.png: its checksums"]);
+    output.says(&["restart_swap.jpg: its data", "no_end.png: its checksums"]);
 }
 
 #[test]

@@ -148,11 +148,8 @@ impl Walk {
                 continue;
             }
             match fs::metadata(&path) {
-                Ok(kind) if kind.is_dir() => {
-                    if !pattern::leads_up(&path, &real) {
-                        self.folder(&path, sources);
-                    }
-                }
+                Ok(kind) if kind.is_dir() && pattern::leads_up(&path, &real) => {}
+                Ok(kind) if kind.is_dir() => self.folder(&path, sources),
                 Ok(kind) if !kind.is_file() && is_image(&path) => pass_over(&path),
                 // Of a link to nothing, reading will tell.
                 _ if is_image(&path) => self.file(path, sources),

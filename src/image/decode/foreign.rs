@@ -41,12 +41,12 @@ pub(super) fn describe(bytes: &[u8]) -> Option<String> {
 fn media(brands: &[u8]) -> &'static str {
     let brands: Vec<_> = brands.as_chunks::<4>().0.iter().take(8).collect();
     let any = |known: &[&[u8; 4]]| brands.iter().any(|brand| known.contains(brand));
-    if any(&[b"avif", b"avis"]) {
+    if any(&[b"crx "]) {
+        "a camera's raw file"
+    } else if any(&[b"avif", b"avis"]) {
         "an AVIF picture"
     } else if any(&[b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"]) {
         "a HEIC picture"
-    } else if any(&[b"crx "]) {
-        "a camera's raw file"
     } else {
         "a film"
     }

@@ -25,14 +25,14 @@ pub(super) fn upsample(frame: &Frame, component: &Component, plane: &[u8]) -> De
     }
     let row = |y: usize| &plane[y * stride..][..stride];
     // The row beside row `y / 2` of samples on the side where row `y` of the picture is.
-    let beside = |y: usize| if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(rows - 1) };
+    let beside = |y: usize| if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(rows - 1) };
     let mut out = Vec::with_capacity(frame.width * frame.height);
     for y in 0..frame.height {
         let end = out.len() + frame.width;
         match (max_h / h, max_v / v) {
             (2, 1) if w > 2 => h2v1(&row(y)[..w], &mut out),
             (1, 2) => {
-                let bias = if y % 2 == 0 { 1 } else { 2 };
+                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                 let pairs = row(y / 2)[..w].iter().zip(row(beside(y)));
                 out.extend(pairs.map(|(&near, &far)| ((u16::from(near) * 3 + u16::from(far) + bias) >> 2) as u8));
             }
