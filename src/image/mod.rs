@@ -1,6 +1,6 @@
 //! Images: decoding files into 8-bit RGB and turning those pixels into the tensor a model takes.
 //!
-//! [`RgbImage`] is the common ground: [`decode`] makes one from JPEG, PNG, WebP, BMP and GIF (native only; in a browser the
+//! [`RgbImage`] is the common ground: [`decode`] makes one from JPEG, PNG, WebP, BMP, TIFF and GIF (native only; in a browser the
 //! page decodes), [`Preprocess`] turns one into an F32 tensor `[H, W, 3]`.
 
 #[cfg(not(target_arch = "wasm32"))]

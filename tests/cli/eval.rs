@@ -4,6 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use webmamba::tensor::Tensor;
+
 use super::{Output, Sandbox, image, webmamba};
 
 /// Micro models have ten classes; these are their names.
@@ -84,6 +86,47 @@ fn images_that_fail_are_named_and_not_counted() {
     let output = eval(&model, &data, &["--json"]).expect(1).says(&["broken.png", "thing 6", "2 of 4 images failed"]);
     let report = &output.json()[0];
     assert_eq!((&report["images"], &report["failed"]), (&json!(2), &json!(2)));
+}
+
+/// A micro model with a head for ImageNet's classes, which it names by itself.
+fn thousand(sandbox: &Sandbox) -> String {
+    let mut weights = sandbox.manifest.weights();
+    for (key, tensor) in &mut weights {
+        if key.starts_with("head.") {
+            let mut dims = tensor.shape().dims().to_vec();
+            dims[0] = 1000;
+            let values = (0..dims.iter().product()).map(|i: usize| (i * 37 % 101) as f32 / 1000.0).collect();
+            *tensor = Tensor::from_f32(dims, values).unwrap();
+        }
+    }
+    sandbox.hugging_face_of(json!({ "num_classes": 1000 }), weights)
+}
+
+fn classes(report: &Value) -> Vec<u64> {
+    report["classes"].as_array().unwrap().iter().map(|class| class["index"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn imagenets_folders_are_wordnet_ids() {
+    let sandbox = Sandbox::new("mambavision_micro");
+    let model = thousand(&sandbox);
+    let data = sort(&sandbox, &[("n01440764", "coffee.png"), ("n02123045", "chelsea.png"), ("n15075141/deeper", "rocket.jpg")]);
+    assert_eq!(classes(&eval(&model, &data, &["--json"]).expect(0).json()[0]), [0, 281, 999]);
+    fs::create_dir(sandbox.path("data/n00000000")).unwrap();
+    eval(&model, &data, &[]).expect(2).says(&["n00000000", "WordNet id"]);
+}
+
+/// ImageNet has a dog `Cardigan` and a garment `cardigan`.
+#[test]
+fn exact_names_count_before_names_in_other_letters() {
+    let sandbox = Sandbox::new("mambavision_micro");
+    let model = thousand(&sandbox);
+    let data = sort(&sandbox, &[("Cardigan", "coffee.png")]);
+    assert_eq!(classes(&eval(&model, &data, &["--json"]).expect(0).json()[0]), [264]);
+    fs::rename(sandbox.path("data/Cardigan"), sandbox.path("data/cardigan")).unwrap();
+    assert_eq!(classes(&eval(&model, &data, &["--json"]).expect(0).json()[0]), [474]);
+    fs::rename(sandbox.path("data/cardigan"), sandbox.path("data/CARDIGAN")).unwrap();
+    eval(&model, &data, &[]).expect(2).says(&["264 and 474", "name the folder by the index"]);
 }
 
 #[test]
