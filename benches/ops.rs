@@ -48,7 +48,7 @@ fn on_gpu(device: &Arc<GpuDevice>, case: &Case) -> (Duration, Duration) {
 fn on_cpu(case: &Case) -> Duration {
     let (graph, inputs) = case.graph();
     let inputs: Vec<&Tensor> = inputs.iter().collect();
-    let executor = CpuExecutor::new(&graph).unwrap();
+    let mut executor = CpuExecutor::new(&graph).unwrap();
     best(|| drop(executor.run(&inputs).unwrap()))
 }
 

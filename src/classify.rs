@@ -11,7 +11,6 @@ use crate::{
     gpu::{Allocations, Frame, WeightStore},
     image::{Preprocess, RgbImage},
     models::Model,
-    ops::math::softmax,
     platform::{self, Stopwatch},
     session::{Device, FrameTimes, Session, SessionStats, Timing},
     tensor::Tensor,
@@ -257,4 +256,12 @@ impl Classifier {
             })
             .collect()
     }
+}
+
+/// Probabilities of finite logits that a temperature divides.
+fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f32> = logits.iter().map(|v| ((v - max) / temperature).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
 }

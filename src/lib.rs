@@ -20,6 +20,8 @@ pub mod image;
 pub mod labels;
 pub mod models;
 pub mod ops;
+#[doc(hidden)]
+pub mod oracle;
 pub mod passes;
 pub mod plan;
 mod platform;

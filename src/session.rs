@@ -7,10 +7,10 @@ use std::{sync::Arc, time::Duration};
 pub use preparation::Preparation;
 
 use crate::{
-    cpu::{CpuExecutor, arrange},
+    cpu::CpuExecutor,
     error::{Error, Result},
     gpu::{self, AdapterSummary, Frame, GpuDevice, GpuExecutor, Pixels, WeightStore},
-    graph::{Graph, Layout},
+    graph::{Graph, Layout, arrange},
     image::{Preprocess, RgbImage},
     platform::Stopwatch,
     tensor::Tensor,
@@ -89,7 +89,7 @@ impl Device {
 /// Sizes of a prepared session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct SessionStats {
-    /// Dispatches a run (GPU) or operators (CPU).
+    /// Steps a run.
     pub dispatches: usize,
     /// Bytes of weights on the device.
     pub weights_bytes: u64,
@@ -104,7 +104,7 @@ pub struct SessionStats {
 pub struct Timing {
     /// The operator.
     pub op: &'static str,
-    /// The kernel; the operator's name on the CPU.
+    /// The kernel.
     pub kernel: &'static str,
     /// The graph node.
     pub node: String,
@@ -164,10 +164,11 @@ impl Session {
     /// # Errors
     /// [`Error::InvalidArgument`] for an input of another shape; [`Error::DeviceLost`] and [`Error::Gpu`].
     pub async fn run(&mut self, input: &Tensor) -> Result<Vec<Tensor>> {
-        match &mut self.executor {
+        let values = match &mut self.executor {
             Executor::Cpu(executor) => executor.run(&[input]),
-            Executor::Gpu(executor) => self.outputs.iter().zip(executor.run(&[input]).await?).map(arranged).collect(),
-        }
+            Executor::Gpu(executor) => executor.run(&[input]).await,
+        };
+        self.outputs.iter().zip(values?).map(arranged).collect()
     }
 
     /// Runs the model, whose only input is one image, on a frame; the named results in this order. On a GPU the image is resized
@@ -201,7 +202,7 @@ impl Session {
                 let preprocess = watch.elapsed();
                 let outputs = executor.run(&[&input])?;
                 let model = watch.elapsed() - preprocess;
-                let outputs = wanted.iter().filter_map(|i| outputs.get(*i).cloned()).collect();
+                let outputs = wanted.iter().map(|i| arranged((&self.outputs[*i], outputs[*i].clone()))).collect::<Result<_>>()?;
                 Ok((outputs, FrameTimes { preprocess, model, readback: Duration::ZERO }))
             }
         }
@@ -215,7 +216,8 @@ impl Session {
         match &mut self.executor {
             Executor::Cpu(executor) => {
                 let (outputs, timings) = executor.profile(&[input])?;
-                let timing = |t: crate::cpu::NodeTiming| Timing { op: t.op, kernel: t.op, node: t.node, time: t.time };
+                let outputs = self.outputs.iter().zip(outputs).map(arranged).collect::<Result<_>>()?;
+                let timing = |t: crate::cpu::StepTiming| Timing { op: t.op, kernel: t.kernel, node: t.node, time: t.time };
                 Ok((outputs, timings.into_iter().map(timing).collect()))
             }
             Executor::Gpu(executor) => {
@@ -240,7 +242,7 @@ impl Session {
     pub fn stats(&self) -> SessionStats {
         match &self.executor {
             Executor::Cpu(executor) => SessionStats {
-                dispatches: executor.graph().nodes().iter().filter(|n| !n.inputs().is_empty()).count(),
+                dispatches: executor.program().dispatches.len(),
                 weights_bytes: executor.weight_bytes(),
                 activation_bytes: executor.activation_bytes(),
                 macs: self.macs,

@@ -15,7 +15,7 @@ use webmamba::{
     models::{BuildOptions, Model, preset},
     ops::{Act, Activation, LinearAttention, TopK},
     passes, plan,
-    program::{AdapterClass, Caps},
+    program::{AdapterClass, Caps, Gpu},
     session::{Device, DeviceKind, Session},
     tensor::Tensor,
     weights::Weights,
@@ -192,7 +192,7 @@ fn scratch_beyond_a_binding_names_the_limit() {
     let y = graph.op("y", LinearAttention { heads: 1, fused_rope: false }, vec![qk, v, qk]).unwrap();
     graph.output("y", y, Layout::Plain);
     let caps = Caps { max_storage_binding: 64 << 10, ..Caps::webgpu_default(AdapterClass::Hardware) };
-    match plan::lower(&graph, &caps) {
+    match plan::lower::<Gpu>(&graph, &caps) {
         Err(Error::AdapterLimit { adapter, limit, needed, available }) => {
             assert!(adapter.contains("y.scratch") && limit == "maxStorageBufferBindingSize");
             // A matrix of 256 x 256 and a mean.
@@ -210,7 +210,7 @@ fn slots_stay_within_a_limit_that_their_buffers_meet() {
     let y = graph.op("y", Activation(Act::Relu), vec![x]).unwrap();
     graph.output("y", y, Layout::Plain);
     let caps = Caps { max_storage_binding: 4016, ..Caps::webgpu_default(AdapterClass::Hardware) };
-    assert_eq!(plan::plan(&plan::lower(&graph, &caps).unwrap()).bytes(), 2 * 4016);
+    assert_eq!(plan::plan(&plan::lower::<Gpu>(&graph, &caps).unwrap()).bytes(), 2 * 4016);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_plan_of_another_program_is_refused() {
         let x = graph.input("x", [rows, 64]);
         let y = graph.op("y", Activation(Act::Relu), vec![x]).unwrap();
         graph.output("y", y, Layout::Plain);
-        plan::lower(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap()
+        plan::lower::<Gpu>(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap()
     };
     let gpu = devices::lavapipe();
     for (rows, fits) in [(8, true), (7, false)] {
@@ -257,7 +257,7 @@ fn a_program_for_other_subgroups_is_refused() {
     config["model_type"] = "mila".into();
     let weights = Weights::from_tensors("micro", manifest.weights());
     let model = Model::new(weights, Some(&config.to_string()), &Default::default()).unwrap();
-    let program = plan::lower(&model.graph(&model.options(1)).unwrap(), gpu.caps()).unwrap();
+    let program = plan::lower::<Gpu>(&model.graph(&model.options(1)).unwrap(), gpu.caps()).unwrap();
     let refused = block_on(GpuExecutor::new(other, program, Arc::default())).unwrap_err();
     assert!(refused.to_string().contains("subgroups of 8 lanes"), "{refused}");
 }
@@ -269,7 +269,7 @@ fn the_best_classes_take_16_bytes_each() {
     let x = graph.input("x", [1, 1000]);
     let y = graph.op("y", TopK::plain(8), vec![x]).unwrap();
     graph.output("y", y, Layout::Plain);
-    let program = plan::lower(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap();
+    let program = plan::lower::<Gpu>(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap();
     assert_eq!(webmamba::program::device_bytes(&program.outputs()[0].shape), 128);
 }
 
@@ -295,7 +295,7 @@ fn every_preset_fits_webgpu_limits_at_batch_one() {
         let graph = preset.architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
         let graph = passes::optimise(&graph.select(&["top_k"]).unwrap()).unwrap();
         for class in [AdapterClass::Software, AdapterClass::Hardware] {
-            let program = plan::lower(&graph, &Caps::webgpu_default(class)).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let program = plan::lower::<Gpu>(&graph, &Caps::webgpu_default(class)).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert!(program.weights().iter().all(|w| w.bytes() <= 128 << 20), "{name}");
         }
     }

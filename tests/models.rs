@@ -10,9 +10,9 @@ use common::{
     manifest::{Manifest, rel_err},
 };
 use webmamba::{
-    cpu::{CpuExecutor, arrange},
+    cpu::CpuExecutor,
     gpu::{GpuDevice, GpuExecutor},
-    graph::{Graph, Kind, Layout, Output, Value},
+    graph::{Graph, Kind, Layout, Output, Value, arrange},
     models::{BuildOptions, Model, ModelOptions},
     passes, plan,
     program::{AdapterClass, Caps},
@@ -137,7 +137,8 @@ fn arranged(got: &Tensor, part: &Range<usize>, want: &Tensor, name: &str) -> Vec
 }
 
 fn on_cpu(graph: &Graph, input: &Tensor) -> Vec<Tensor> {
-    CpuExecutor::new(graph).unwrap().run(&[input]).unwrap()
+    let results = CpuExecutor::new(graph).unwrap().run(&[input]).unwrap();
+    graph.outputs().iter().zip(results).map(|(o, t)| arrange(&t, o.layout).unwrap()).collect()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every operator against its CPU twin, on both software adapters (and hardware where there is some), in the kernel variants of
+//! Every operator against its evaluation in f64: on the CPU with every instruction set it has, and on both software adapters (and hardware where there is some), in the kernel variants of
 //! both classes: with NaN in everything that is not written, and guard values behind every buffer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,16 +7,17 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    cases::{Case, cases, scan},
+    cases::{Case, cases},
     devices,
 };
 use webmamba::{
-    cpu::CpuExecutor,
+    cpu::{self, CpuExecutor},
     gpu::{GpuDevice, GpuExecutor},
     graph::{Graph, Layout},
     ops::{Linear, TopK},
+    oracle,
     plan::{self, Plan},
-    program::{AdapterClass, Caps},
+    program::{self, AdapterClass, Caps, Gpu},
     tensor::Tensor,
 };
 
@@ -26,7 +27,7 @@ const GUARD: u64 = 1024;
 /// The output of a graph, and whether its padding holds zeros.
 fn run(device: &Arc<GpuDevice>, graph: &Graph, inputs: &[Tensor], what: &str) -> (Tensor, bool) {
     pollster::block_on(async {
-        let program = plan::lower(graph, device.caps()).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let program = plan::lower::<Gpu>(graph, device.caps()).unwrap_or_else(|e| panic!("{what}: {e}"));
         let plan = Plan::guarded(&program, GUARD);
         let executor = GpuExecutor::with_plan(device.clone(), program, Arc::default(), plan, |_, _| {}).await;
         let mut executor = executor.unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -42,7 +43,7 @@ fn run(device: &Arc<GpuDevice>, graph: &Graph, inputs: &[Tensor], what: &str) ->
 fn error(got: &Tensor, want: &Tensor, what: &str) -> f64 {
     assert_eq!(got.shape(), want.shape(), "{what}");
     let (got, want) = (got.to_f32(), want.to_f32());
-    assert!(want.iter().all(|v| v.is_finite()), "{what}: the CPU twin is not finite");
+    assert!(want.iter().all(|v| v.is_finite()), "{what}: the evaluation is not finite");
     let mean = want.iter().map(|v| f64::from(*v)).sum::<f64>() / want.len() as f64;
     let std = (want.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / want.len() as f64).sqrt();
     let size = want.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
@@ -57,7 +58,7 @@ fn check(device: &Arc<GpuDevice>, case: &Case) {
     let what = format!("{} on {} as {:?}", case.name, device.summary().name, device.caps());
     let (graph, inputs) = case.graph();
     let refs: Vec<&Tensor> = inputs.iter().collect();
-    let want = CpuExecutor::new(&graph).unwrap().run(&refs).unwrap().remove(0);
+    let want = oracle::run(&graph, &refs).unwrap().remove(0);
     let (got, clean) = run(device, &graph, &inputs, &what);
     assert!(clean, "{what} leaves padding that is not zero");
     let error = error(&got, &want, &what);
@@ -127,50 +128,23 @@ fn kernels_on_hardware_where_there_is_some() {
     }
 }
 
-/// The scan's own equations in f64, token by token, against the CPU evaluation with its vector lanes and approximations.
-#[test]
-fn the_scan_is_the_recurrence() {
-    for sizes in [[1, 1, 1, 1, 1, 1], [2, 197, 19, 8, 3, 38], [1, 4099, 3, 16, 1, 6]] {
-        let [b, l, d, s, r, w] = sizes;
-        let case = scan(sizes);
+/// Every case with an instruction set and a number of threads: NaN in everything that is not written.
+fn check_cpu(isa: program::cpu::Isa, threads: usize) {
+    for case in cases() {
+        let what = format!("{} on {isa:?} with {threads} threads", case.name);
         let (graph, inputs) = case.graph();
         let refs: Vec<&Tensor> = inputs.iter().collect();
-        let got = CpuExecutor::new(&graph).unwrap().run(&refs).unwrap().remove(0);
-        let constants: Vec<Tensor> = graph
-            .nodes()
-            .iter()
-            .filter_map(|n| match &n.kind {
-                webmamba::graph::Kind::Constant(t) => Some(t.clone()),
-                _ => None,
-            })
-            .collect();
-        let [xz, delta, x_dbl] = [0, 1, 2].map(|i: usize| inputs[i].to_f32());
-        let [a, skip, bias] = [0, 1, 2].map(|i: usize| constants[i].to_f32());
-        let mut want = xz.to_vec();
-        for image in 0..b {
-            for c in 0..d {
-                let mut state = vec![0.0f64; s];
-                for t in 0..l {
-                    let token = image * l + t;
-                    let u = f64::from(xz[token * w + c]);
-                    let dt = (f64::from(delta[token * d + c]) + f64::from(bias[c])).exp().ln_1p();
-                    let bc = &x_dbl[token * (r + 2 * s) + r..][..2 * s];
-                    let mut y = f64::from(skip[c]) * u;
-                    for n in 0..s {
-                        state[n] = (dt * f64::from(a[c * s + n])).exp() * state[n] + dt * f64::from(bc[n]) * u;
-                        y += f64::from(bc[s + n]) * state[n];
-                    }
-                    want[token * w + c] = y as f32;
-                }
-            }
+        let want = oracle::run(&graph, &refs).unwrap().remove(0);
+        let mut executor = CpuExecutor::with_caps(&graph, program::cpu::Caps { isa, threads }).unwrap();
+        executor.poison();
+        for _ in 0..2 {
+            let error = error(&executor.run(&refs).unwrap().remove(0), &want, &what);
+            assert!(error <= case.tolerance.limit(), "{what}: error {error:.1e}, {:?}", case.tolerance);
         }
-        let want = Tensor::from_f32([b, l, w], want).unwrap();
-        let error = error(&got, &want, &case.name);
-        assert!(error <= 5e-6, "{}: {error:.1e}", case.name);
     }
 }
 
-/// One input that is not a number: what comes of it is no number either, in the very places where the CPU has none.
+/// One input that is not a number: what comes of it is no number either, in the very places where the evaluation has none.
 #[test]
 fn what_is_not_a_number_stays_so_on_every_device() {
     let chosen = [
@@ -202,14 +176,40 @@ fn what_is_not_a_number_stays_so_on_every_device() {
             inputs[which] = Tensor::from_f32(inputs[which].shape().clone(), values).unwrap();
             let refs: Vec<&Tensor> = inputs.iter().collect();
             let places = |t: &Tensor| t.to_f32().iter().map(|v| v.is_nan()).collect::<Vec<_>>();
-            let want = places(&CpuExecutor::new(&graph).unwrap().run(&refs).unwrap()[0]);
+            let want = places(&oracle::run(&graph, &refs).unwrap()[0]);
             assert!(want.contains(&true), "{}: input {which} does not matter", case.name);
+            let on_cpu = CpuExecutor::new(&graph).unwrap().run(&refs).unwrap().remove(0);
+            assert!(places(&on_cpu) == want, "{} with NaN in input {which} on the CPU", case.name);
             for device in &devices {
                 let what = format!("{} with NaN in input {which} on {} as {:?}", case.name, device.summary().name, device.caps());
                 assert!(places(&run(device, &graph, &inputs, &what).0) == want, "{what}");
             }
         }
     }
+}
+
+/// One test an instruction set; those that the processor lacks say so.
+macro_rules! cpu_kernels {
+    ($($name:ident: $isa:ident;)*) => {
+        $(#[test]
+        fn $name() {
+            let isa = program::cpu::Isa::$isa;
+            if !cpu::instruction_sets().contains(&isa) {
+                println!("this processor does not run {isa:?}");
+                return;
+            }
+            for threads in [1, 3] {
+                check_cpu(isa, threads);
+            }
+        })*
+    };
+}
+
+cpu_kernels! {
+    cpu_kernels_without_vectors: Scalar;
+    cpu_kernels_with_avx2: Avx2;
+    cpu_kernels_with_avx512: Avx512;
+    cpu_kernels_with_neon: Neon;
 }
 
 /// Of equal logits the lower index comes first, on every device.
@@ -221,7 +221,7 @@ fn top_k_breaks_ties_by_index() {
     graph.output("y", y, Layout::Plain);
     let logits = (0..70).map(|i| if [3, 64, 66, 68].contains(&i) { 2.0 } else { (i % 7) as f32 * 0.1 }).collect();
     let inputs = [Tensor::from_f32([1, 70], logits).unwrap()];
-    let want = CpuExecutor::new(&graph).unwrap().run(&[&inputs[0]]).unwrap().remove(0);
+    let want = oracle::run(&graph, &[&inputs[0]]).unwrap().remove(0);
     let indices = |t: &Tensor| t.to_f32().chunks_exact(2).map(|p| p[1] as usize).collect::<Vec<_>>();
     assert_eq!(indices(&want), [3, 64, 66, 68, 6, 13]);
     for device in [devices::lavapipe(), devices::swiftshader()] {
@@ -242,12 +242,12 @@ fn large_weights_are_split_over_bindings() {
     let y = graph.op("y", op, vec![x, weight, bias]).unwrap();
     graph.output("y", y, Layout::Plain);
     let input = Tensor::from_f32([5, k], values(5 * k)).unwrap();
-    let want = CpuExecutor::new(&graph).unwrap().run(&[&input]).unwrap().remove(0);
+    let want = oracle::run(&graph, &[&input]).unwrap().remove(0);
     for device in [devices::lavapipe(), devices::swiftshader()] {
         let mut caps = *device.caps();
         // Room for four panels of eight columns.
         caps.max_storage_binding = (4 * 8 * k * 4) as u64;
-        let program = plan::lower(&graph, &caps).unwrap();
+        let program = plan::lower::<Gpu>(&graph, &caps).unwrap();
         assert_eq!(program.dispatches().len(), n.div_ceil(32));
         let got = pollster::block_on(async {
             let mut executor = GpuExecutor::new(device.clone(), program, Arc::default()).await.unwrap();

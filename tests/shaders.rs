@@ -16,7 +16,7 @@ use webmamba::{
     models::{Architecture, BuildOptions, MambaVision, Mila, preset, preset_names},
     ops::TopK,
     passes, plan,
-    program::{AdapterClass, Caps, Dispatch, Kernel},
+    program::{AdapterClass, Caps, Dispatch, Gpu, Kernel},
     weights::Weights,
 };
 
@@ -63,7 +63,7 @@ fn kernels() -> HashMap<Kernel, Dispatch> {
             let software = Caps::webgpu_default(AdapterClass::Software);
             let subgroups = [4, 8].map(|lanes| Caps { subgroup: Some(lanes), ..software });
             for caps in [software, subgroups[0], subgroups[1], Caps::webgpu_default(AdapterClass::Hardware)] {
-                let program = plan::lower(&graph, &caps).unwrap();
+                let program = plan::lower::<Gpu>(&graph, &caps).unwrap();
                 kernels.extend(program.dispatches().iter().map(|d| (d.kernel.clone(), d.clone())));
             }
         }

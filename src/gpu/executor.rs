@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites, MapMode};
 
 use crate::{
-    cpu::check_inputs,
     error::{Error, Result},
     gpu::{
         Frame, GpuDevice, WeightStore,
@@ -13,6 +12,7 @@ use crate::{
         launch::{Binding, Launch, launches},
         profiler::{DispatchTiming, Timestamps},
     },
+    graph::check_inputs,
     image::Preprocess,
     plan::{self, Plan},
     platform::Stopwatch,

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     graph::{Graph, Layout, Value},
     ops::{
-        Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, Op, Reshape, Scale, WeightLayout,
+        Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, Op, Reshape, Scale,
         WindowPartition, WindowReverse,
     },
     tensor::{Shape, Tensor},
@@ -91,7 +91,7 @@ impl Builder {
             inputs.push(self.weight(w, "bias", &[n])?);
         }
         let epilogue = Epilogue::biased(bias);
-        self.op(module(w), Conv2d { stride, padding: kernel / 2, layout: WeightLayout::Oihw, epilogue }, inputs)
+        self.op(module(w), Conv2d { stride, padding: kernel / 2, epilogue }, inputs)
     }
 
     /// Depthwise 3x3 `nn.Conv2d` with bias over `(B, H, W, C)`.

@@ -1,10 +1,13 @@
 //! The computation graph: single-assignment nodes in topological order, built by models and rewritten by passes.
 
 mod builder;
+mod io;
 
 use std::fmt::Write as _;
 
 pub use builder::Builder;
+pub use io::arrange;
+pub(crate) use io::check_inputs;
 
 use crate::{
     error::{Error, Result},
@@ -242,7 +245,7 @@ fn indexable(what: &str, shape: &Shape) -> std::result::Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{Act, Activation, Add, Attention, Conv2d, Epilogue, Linear, WeightLayout};
+    use crate::ops::{Act, Activation, Add, Attention, Conv2d, Epilogue, Linear};
 
     fn refused(op: impl Into<Op>, inputs: &[&[usize]]) -> String {
         let mut graph = Graph::new();
@@ -255,7 +258,7 @@ mod tests {
 
     #[test]
     fn values_without_elements_are_refused() {
-        let conv = Conv2d { stride: 1, padding: 1, layout: WeightLayout::Oihw, epilogue: Epilogue::default() };
+        let conv = Conv2d { stride: 1, padding: 1, epilogue: Epilogue::default() };
         let linear = Linear { epilogue: Epilogue::default() };
         for reason in [
             refused(conv, &[&[1, 8, 8, 0], &[4, 0, 3, 3]]),

@@ -2,8 +2,8 @@
 
 use crate::{
     error::Result,
-    ops::Act,
-    program::{BufRef, Kernel, Lowering, Packing},
+    ops::{Act, exact},
+    program::{BufRef, Cpu, Kernel, Lowering, Packing},
     tensor::{Shape, Tensor},
 };
 
@@ -69,17 +69,21 @@ impl Epilogue {
         Ok(())
     }
 
-    /// The CPU twin, gathering the parts once.
-    pub(super) fn prepare<'a>(&self, inputs: &[&'a Tensor]) -> PreparedEpilogue<'a> {
+    /// The parts as evaluations take them.
+    pub(super) fn exact(&self, inputs: &[&Tensor]) -> ExactEpilogue {
         let at = self.positions();
-        let get = |i: Option<usize>| i.map(|i| inputs[i].to_f32());
-        PreparedEpilogue {
-            act: self.act,
-            bias: get(at.bias),
-            scale: get(at.scale),
-            residual: get(at.residual),
-            gate: get(at.gate),
-        }
+        let get = |i: Option<usize>| i.map(|i| exact::values(inputs[i]));
+        ExactEpilogue { act: self.act, bias: get(at.bias), scale: get(at.scale), residual: get(at.residual), gate: get(at.gate) }
+    }
+
+    /// Operands of the parts on the CPU: `[vectors (bias, scale), residual, gate]`, the vectors padded to whole machine vectors.
+    pub(super) fn bind_cpu(&self, cx: &mut Lowering<'_, Cpu>, channels: usize) -> Result<[BufRef; 3]> {
+        let at = self.positions();
+        let len = channels.next_multiple_of(cx.caps().isa.lanes());
+        let packing = Packing::Vectors { len, first: 0, defaults: vec![0, 1f32.to_bits()] };
+        let vectors = if self.bias || self.scale { cx.weight(&[at.bias, at.scale], packing)? } else { BufRef::Nothing };
+        let tensor = |i: Option<usize>| i.map_or(Ok(BufRef::Nothing), |i| cx.activation(i));
+        Ok([vectors, tensor(at.residual)?, tensor(at.gate)?])
     }
 
     /// Constants and bindings of the parts: `[vectors (bias, scale), residual, gate]`, for output channels from `first` on.
@@ -106,39 +110,19 @@ impl Epilogue {
 }
 
 /// An epilogue with its operands at hand.
-pub(super) struct PreparedEpilogue<'a> {
+pub(super) struct ExactEpilogue {
     act: Act,
-    bias: Option<std::borrow::Cow<'a, [f32]>>,
-    scale: Option<std::borrow::Cow<'a, [f32]>>,
-    residual: Option<std::borrow::Cow<'a, [f32]>>,
-    gate: Option<std::borrow::Cow<'a, [f32]>>,
+    bias: Option<Vec<f64>>,
+    scale: Option<Vec<f64>>,
+    residual: Option<Vec<f64>>,
+    gate: Option<Vec<f64>>,
 }
 
-impl PreparedEpilogue<'_> {
-    /// Finishes `rows` (whole rows of `width` channels), of which the first is row `first` of the output.
-    pub(super) fn apply(&self, rows: &mut [f32], width: usize, first: usize) {
-        let start = first * width;
-        for (r, row) in rows.chunks_exact_mut(width).enumerate() {
-            let at = start + r * width..start + (r + 1) * width;
-            if let Some(bias) = &self.bias {
-                zip_with(row, bias, |v, b| v + b);
-            }
-            self.act.apply(row);
-            if let Some(scale) = &self.scale {
-                zip_with(row, scale, |v, s| v * s);
-            }
-            if let Some(residual) = &self.residual {
-                zip_with(row, &residual[at.clone()], |v, r| v + r);
-            }
-            if let Some(gate) = &self.gate {
-                zip_with(row, &gate[at], |v, g| v * g);
-            }
-        }
-    }
-}
-
-fn zip_with(row: &mut [f32], other: &[f32], f: impl Fn(f32, f32) -> f32) {
-    for (v, o) in row.iter_mut().zip(other) {
-        *v = f(*v, *o);
+impl ExactEpilogue {
+    /// Finishes the value at position `at` of an output with `channels` channels.
+    pub(super) fn apply(&self, sum: f64, at: usize, channels: usize) -> f64 {
+        let of = |part: &Option<Vec<f64>>, i: usize, absent: f64| part.as_ref().map_or(absent, |values| values[i]);
+        let value = exact::act(self.act, sum + of(&self.bias, at % channels, 0.0));
+        (value * of(&self.scale, at % channels, 1.0) + of(&self.residual, at, 0.0)) * of(&self.gate, at, 1.0)
     }
 }

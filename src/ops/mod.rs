@@ -1,7 +1,7 @@
-//! Operators: one file each, with parameters, shape inference, the CPU evaluation and the lowering to kernels.
+//! Operators: one folder each, with parameters, shape inference and evaluation in `mod.rs`, and the lowering to kernels beside it.
 //!
-//! The evaluation (`eval`) is the twin of the kernels: the same equations, constants and order of rounding where it matters.
-//! Adding an operator touches three places: a file here, `shaders/<name>.wgsl`, and [`Op`].
+//! The evaluation (`eval`) is the definition that kernels are held against.
+//! Adding an operator touches its folder here, `shaders/<name>.wgsl`, and [`Op`].
 
 mod activation;
 mod attention;
@@ -10,12 +10,12 @@ mod class_activation;
 mod conv2d;
 mod depthwise_conv2d;
 mod epilogue;
+mod exact;
 mod gemm;
 mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod linear_attention;
-pub mod math;
 mod pointwise;
 mod reshape;
 mod rope;
@@ -27,7 +27,7 @@ pub use activation::{Act, Activation};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm;
 pub use class_activation::ClassActivation;
-pub use conv2d::{Conv2d, WeightLayout, oihw_to_hwio};
+pub use conv2d::Conv2d;
 pub use depthwise_conv2d::DepthwiseConv2d;
 pub use epilogue::Epilogue;
 pub use global_avg_pool::GlobalAvgPool;
@@ -43,7 +43,7 @@ pub use window::{WindowPartition, WindowReverse};
 
 use crate::{
     error::Result,
-    program::Lowering,
+    program::{Lowering, Target},
     tensor::{Shape, Tensor},
 };
 
@@ -63,17 +63,21 @@ pub trait Operator {
         0
     }
 
-    /// The result on the CPU. The inputs have passed `infer`.
+    /// The result by the operator's definition: plain loops and f64 sums, nothing in common with any device. This is the oracle that
+    /// devices are held against. The inputs have passed `infer`.
     ///
     /// # Errors
     /// Only those of building the result tensor.
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor>;
+}
 
-    /// Pushes the dispatches that fill `cx.output()`.
+/// How an operator becomes steps of a program for a kind of device.
+pub trait Lower<T: Target> {
+    /// Pushes the steps that fill `cx.output()`.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] when the operator cannot be run on a device with these parameters.
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()>;
+    /// [`crate::Error::Shape`] when the operator cannot be run on such a device with these parameters.
+    fn lower(&self, cx: &mut Lowering<'_, T>) -> Result<()>;
 }
 
 macro_rules! ops {
@@ -87,6 +91,15 @@ macro_rules! ops {
 
             fn deref(&self) -> &Self::Target {
                 match self { $(Self::$name(op) => op),* }
+            }
+        }
+
+        impl<T: Target> Lower<T> for Op
+        where
+            $($name: Lower<T>),*
+        {
+            fn lower(&self, cx: &mut Lowering<'_, T>) -> Result<()> {
+                match self { $(Self::$name(op) => op.lower(cx)),* }
             }
         }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     error::Result,
     graph::{Graph, Kind, Node, Value},
-    ops::{Act, BatchNorm, Epilogue, Op, WeightLayout},
+    ops::{Act, BatchNorm, Epilogue, Op},
     passes::rewrite::Rewrite,
     tensor::Tensor,
 };
@@ -23,10 +23,6 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
             let Op::BatchNorm(norm) = op else { return Ok(None) };
             let source = rewrite.old_node(value).inputs()[0];
             let Kind::Op(conv, conv_inputs) = &rewrite.new.node(inputs[0]).kind else { return Ok(None) };
-            // A filter is a run of the outermost axis; the CPU's own layout has the output channels innermost.
-            if matches!(conv, Op::Conv2d(conv) if conv.layout == WeightLayout::Hwio) {
-                return Ok(None);
-            }
             let plain = |e: Epilogue| e.act == Act::Identity && !e.scale && !e.residual && !e.gate;
             let Some(epilogue) = conv.epilogue().filter(|e| plain(*e) && uses[source.index()] == 1) else { return Ok(None) };
             let constant = |v: &Value| match &rewrite.new.node(*v).kind {
@@ -83,7 +79,7 @@ mod tests {
     use crate::{
         graph::Layout,
         ops::Conv2d,
-        passes::{dead_nodes, hwio_weights, rewrite::tests::assert_same_results},
+        passes::{dead_nodes, rewrite::tests::assert_same_results},
     };
 
     fn graph(read_twice: bool, bias: bool) -> Result<Graph> {
@@ -96,7 +92,7 @@ mod tests {
             inputs.push(g.constant("conv.bias", Tensor::from_f32([6], ramp(6, 0.2))?));
         }
         let epilogue = Epilogue::biased(bias);
-        let conv = g.op("conv", Conv2d { stride: 2, padding: 1, layout: WeightLayout::Oihw, epilogue }, inputs)?;
+        let conv = g.op("conv", Conv2d { stride: 2, padding: 1, epilogue }, inputs)?;
         let mut inputs = vec![conv];
         for (key, from) in [("weight", 0.5), ("bias", -0.3), ("running_mean", 0.1), ("running_var", 0.7)] {
             inputs.push(g.constant(format!("norm.{key}"), Tensor::from_f32([6], ramp(6, from))?));
@@ -122,14 +118,6 @@ mod tests {
             assert_same_results(&before, &after, 2e-6)?;
         }
         Ok(())
-    }
-
-    #[test]
-    fn leaves_the_layout_of_the_cpu_alone() -> Result<()> {
-        let before = graph(false, true)?;
-        let after = fold_batch_norm(&hwio_weights(&before)?)?;
-        assert_eq!(norms(&after), 1);
-        assert_same_results(&before, &after, 2e-6)
     }
 
     #[test]

@@ -4,14 +4,12 @@ mod dead_nodes;
 mod fold_batch_norm;
 mod fuse_epilogue;
 mod fuse_rope;
-mod hwio_weights;
 mod rewrite;
 
 pub use dead_nodes::dead_nodes;
 pub use fold_batch_norm::fold_batch_norm;
 pub use fuse_epilogue::fuse_epilogue;
 pub use fuse_rope::fuse_rope;
-pub use hwio_weights::hwio_weights;
 
 use crate::{error::Result, graph::Graph};
 

@@ -1,21 +1,24 @@
-//! Graph -> Program: every operator turns itself into dispatches.
+//! Graph -> Program: every operator turns itself into steps.
 
 use std::collections::HashMap;
 
 use crate::{
     error::{Error, Result},
     graph::{Graph, Kind},
-    ops::Op,
-    program::{BufId, Caps, Label, Lowering, Operand, Program, ProgramValue, WeightId},
+    ops::{Lower, Op},
+    program::{BufId, Label, Lowering, Operand, Program, ProgramValue, Target, WeightId},
 };
 
-/// The dispatches of a graph for an adapter with these capabilities.
+/// The steps of a graph on a device with these capabilities.
 ///
 /// # Errors
 /// [`Error::Shape`] when an operator cannot be run on a device with its parameters; [`Error::AdapterLimit`] when a buffer is
 /// larger than the adapter can bind.
-pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
-    let mut program = Program::default();
+pub fn lower<T: Target>(graph: &Graph, caps: &T::Caps) -> Result<Program<T>>
+where
+    Op: Lower<T>,
+{
+    let mut program = Program::<T>::default();
     let mut weight_ids: HashMap<String, WeightId> = HashMap::new();
     let mut buffers: Vec<Option<BufId>> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {
@@ -60,13 +63,13 @@ pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
         buffers.push(buffer);
     }
     for buffer in &program.buffers {
-        if buffer.bytes > caps.max_storage_binding {
-            return Err(too_large(&buffer.name, buffer.bytes, caps));
+        if buffer.bytes > T::max_binding(caps) {
+            return Err(too_large(&buffer.name, buffer.bytes, T::max_binding(caps)));
         }
     }
     for weight in &program.weights {
-        if weight.bytes() > caps.max_storage_binding {
-            return Err(too_large(&weight.key, weight.bytes(), caps));
+        if weight.bytes() > T::max_binding(caps) {
+            return Err(too_large(&weight.key, weight.bytes(), T::max_binding(caps)));
         }
     }
     for output in graph.outputs() {
@@ -79,11 +82,6 @@ pub fn lower(graph: &Graph, caps: &Caps) -> Result<Program> {
     Ok(program)
 }
 
-fn too_large(name: &str, needed: u64, caps: &Caps) -> Error {
-    Error::AdapterLimit {
-        adapter: format!("(for `{name}`)"),
-        limit: "maxStorageBufferBindingSize".into(),
-        needed,
-        available: caps.max_storage_binding,
-    }
+fn too_large(name: &str, needed: u64, available: u64) -> Error {
+    Error::AdapterLimit { adapter: format!("(for `{name}`)"), limit: "maxStorageBufferBindingSize".into(), needed, available }
 }

@@ -1,9 +1,11 @@
-//! From a graph to a program with memory: lowering, then slots by lifetimes. And the dispatches that prepare an image.
+//! From a graph to a program with memory: lowering, then slots or one block by lifetimes. And the dispatches that prepare an image.
 
+mod arena;
 mod frame;
 mod lower;
 mod slots;
 
+pub use arena::{Arena, arena};
 pub use frame::{FramePlan, frame};
 pub use lower::lower;
 pub use slots::{Plan, plan};

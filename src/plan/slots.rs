@@ -3,7 +3,7 @@
 //! Slots are buffers of their own rather than ranges of one arena, because WebGPU forbids one buffer to be read and written in
 //! the same dispatch even at disjoint ranges.
 
-use crate::program::{BufRef, Program};
+use crate::program::{BufRef, Program, Step, Target};
 
 /// Memory for a program's buffers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub fn plan(program: &Program) -> Plan {
 
 /// First and last dispatch (counted from 1) that touch each buffer. The input is written before the first dispatch, outputs are
 /// read after the last.
-fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
+pub(super) fn lifetimes<T: Target>(program: &Program<T>) -> Vec<Option<(usize, usize)>> {
     let mut lifetimes: Vec<Option<(usize, usize)>> = vec![None; program.buffers.len()];
     let mut touch = |buffer: usize, at: usize| {
         let (first, last) = lifetimes[buffer].unwrap_or((at, at));
@@ -77,11 +77,11 @@ fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
         touch(input.buffer.0, 0);
     }
     for (i, dispatch) in program.dispatches.iter().enumerate() {
-        let reads = dispatch.reads.iter().filter_map(|r| match r {
+        let reads = dispatch.reads().iter().filter_map(|r| match r {
             BufRef::Buffer(id) => Some(id.0),
             BufRef::Weight(_) | BufRef::Nothing => None,
         });
-        for buffer in reads.chain(dispatch.writes.iter().map(|w| w.0)) {
+        for buffer in reads.chain(dispatch.writes().iter().map(|w| w.0)) {
             touch(buffer, i + 1);
         }
     }

@@ -10,9 +10,6 @@ use crate::{
 /// The directive that a shader with subgroup operations starts with: browsers insist on it.
 pub(crate) const ENABLE_SUBGROUPS: &str = "enable subgroups;\n";
 
-/// Whether products of few rows turn the rows instead of the weight: code built for size takes as long for either.
-pub(crate) const TURNS_ROWS: bool = false;
-
 /// There are no files to map.
 ///
 /// # Errors
@@ -26,19 +23,19 @@ pub(crate) fn par_map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync 
     items.iter().map(f).collect()
 }
 
-/// `f(i)` for `0..count`, in order.
-pub(crate) fn par_range<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
-    (0..count).map(f).collect()
+/// How many threads share a loop: there is one.
+pub(crate) fn threads() -> usize {
+    1
+}
+
+/// Calls `job(part, 0)` for every part below `parts`.
+pub(crate) fn run_parts(parts: usize, _threads: usize, job: &(dyn Fn(usize, usize) + Sync)) {
+    (0..parts).for_each(|part| job(part, 0));
 }
 
 /// `f(i, chunk)` for the consecutive chunks of `values`.
 pub(crate) fn par_chunks_mut<T: Send>(values: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync + Send) {
     values.chunks_mut(chunk.max(1)).enumerate().for_each(|(i, chunk)| f(i, chunk));
-}
-
-/// How a large matrix product spreads over the cores: there is one.
-pub(crate) fn gemm_parallelism() -> gemm::Parallelism {
-    gemm::Parallelism::None
 }
 
 /// A clock to measure with: `performance.now()`, as `std::time::Instant` panics here.

@@ -1,12 +1,12 @@
-//! The context in which an operator turns itself into dispatches.
+//! The context in which an operator turns itself into steps of a program.
 
 use std::collections::HashMap;
 
 use crate::{
     error::{Error, Result},
     program::{
-        BufId, BufRef, BufferInfo, Caps, Dispatch, Kernel, Label, PackedWeight, Packing, ParamBlock, Program, WeightId,
-        device_bytes, fold_grid,
+        BufId, BufRef, BufferInfo, Cpu, Dispatch, Gpu, Kernel, Label, PackedWeight, Packing, ParamBlock, Program, Target,
+        WeightId, cpu, fold_grid,
     },
     tensor::{Shape, Tensor, TensorDesc},
 };
@@ -40,21 +40,21 @@ impl Operand {
     }
 }
 
-/// Where an operator's `lower` reads its inputs from and pushes its dispatches to.
-pub struct Lowering<'a> {
-    caps: &'a Caps,
-    program: &'a mut Program,
+/// Where an operator's lowering reads its inputs from and pushes its steps to.
+pub struct Lowering<'a, T: Target = Gpu> {
+    caps: &'a T::Caps,
+    program: &'a mut Program<T>,
     weight_ids: &'a mut HashMap<String, WeightId>,
     inputs: &'a [Operand],
     output: (BufId, &'a TensorDesc),
     label: Label,
 }
 
-impl<'a> Lowering<'a> {
+impl<'a, T: Target> Lowering<'a, T> {
     /// A context for the node `label` with these operands.
     pub(crate) fn new(
-        caps: &'a Caps,
-        program: &'a mut Program,
+        caps: &'a T::Caps,
+        program: &'a mut Program<T>,
         weight_ids: &'a mut HashMap<String, WeightId>,
         inputs: &'a [Operand],
         output: (BufId, &'a TensorDesc),
@@ -63,8 +63,8 @@ impl<'a> Lowering<'a> {
         Self { caps, program, weight_ids, inputs, output, label }
     }
 
-    /// What the adapter can do.
-    pub fn caps(&self) -> &Caps {
+    /// What the device can do.
+    pub fn caps(&self) -> &'a T::Caps {
         self.caps
     }
 
@@ -105,6 +105,17 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// Input `i`, computed or constant, as a buffer to read; a constant is packed so.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn operand(&mut self, i: usize, packing: Packing) -> Result<BufRef> {
+        match &self.inputs[i] {
+            Operand::Activation { .. } => self.activation(i),
+            Operand::Constant { .. } => self.weight(&[Some(i)], packing),
+        }
+    }
+
     /// A packed weight made of the constant inputs `pieces` (`None`: absent); the same pieces and packing are stored once.
     ///
     /// # Errors
@@ -141,22 +152,32 @@ impl<'a> Lowering<'a> {
         BufId(self.program.buffers.len() - 1)
     }
 
-    /// Appends a dispatch of `workgroups` workgroups in a row.
-    pub fn dispatch(&mut self, kernel: Kernel, reads: Vec<BufRef>, writes: Vec<BufId>, params: ParamBlock, workgroups: u64) {
-        let grid = fold_grid(workgroups);
-        self.program.dispatches.push(Dispatch { kernel, reads, writes, params, grid, label: self.label.clone() });
-    }
-
     /// An [`Error::Shape`] about this node.
     pub fn error(&self, reason: impl Into<String>) -> Error {
         Error::Shape { op: self.label.op, node: self.label.node.clone(), reason: reason.into() }
     }
 }
 
-impl Program {
+impl Lowering<'_, Gpu> {
+    /// Appends a dispatch of `workgroups` workgroups in a row.
+    pub fn dispatch(&mut self, kernel: Kernel, reads: Vec<BufRef>, writes: Vec<BufId>, params: ParamBlock, workgroups: u64) {
+        let grid = fold_grid(workgroups);
+        self.program.dispatches.push(Dispatch { kernel, reads, writes, params, grid, label: self.label.clone() });
+    }
+}
+
+impl Lowering<'_, Cpu> {
+    /// Appends a run of `kernel` over all of its parts.
+    pub fn step(&mut self, kernel: impl Into<cpu::CpuKernel>, reads: Vec<BufRef>, writes: Vec<BufId>) {
+        let label = self.label.clone();
+        self.program.dispatches.push(cpu::CpuStep { kernel: kernel.into(), reads, writes, label });
+    }
+}
+
+impl<T: Target> Program<T> {
     /// A new buffer for an activation of this shape.
     pub(crate) fn add_activation(&mut self, name: &str, shape: &Shape) -> BufId {
-        self.buffers.push(BufferInfo { bytes: device_bytes(shape).max(16), name: name.to_owned() });
+        self.buffers.push(BufferInfo { bytes: T::activation_bytes(shape).max(16), name: name.to_owned() });
         BufId(self.buffers.len() - 1)
     }
 }

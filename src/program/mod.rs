@@ -1,18 +1,22 @@
-//! What a device is told to do, as data: kernels, buffers, weights and an ordered list of dispatches.
+//! What a device is told to do, as data: kernels, buffers, weights and an ordered list of steps.
 //!
-//! Operators produce this ([`crate::ops::Operator::lower`]); [`crate::plan`] assigns memory to it and [`crate::gpu`] runs it.
-//! Nothing here touches a GPU, so every program of every model can be inspected and validated in tests.
+//! Operators produce this ([`crate::ops::Lower`]); [`crate::plan`] assigns memory to it, and
+//! [`crate::gpu`] and [`crate::cpu`] run it. Nothing here touches a device, so every program of every model can be inspected and
+//! validated in tests.
 
 mod caps;
+pub mod cpu;
 mod lowering;
 mod packing;
 mod params;
+mod target;
 
 pub use caps::{AdapterClass, Caps};
 pub use lowering::{Lowering, Operand};
 pub use packing::{PackedWeight, Packing};
 pub(crate) use params::params;
 pub use params::{ParamBlock, Params};
+pub use target::{Cpu, Gpu, Step, Target};
 
 use crate::tensor::Shape;
 
@@ -132,16 +136,22 @@ pub struct ProgramValue {
 ///     program.dispatches.clear();
 /// }
 /// ```
-#[derive(Debug, Default)]
-pub struct Program {
+#[derive(Debug)]
+pub struct Program<T: Target = Gpu> {
     pub(crate) buffers: Vec<BufferInfo>,
     pub(crate) weights: Vec<PackedWeight>,
-    pub(crate) dispatches: Vec<Dispatch>,
+    pub(crate) dispatches: Vec<T::Step>,
     pub(crate) inputs: Vec<ProgramValue>,
     pub(crate) outputs: Vec<ProgramValue>,
 }
 
-impl Program {
+impl<T: Target> Default for Program<T> {
+    fn default() -> Self {
+        Self { buffers: Vec::new(), weights: Vec::new(), dispatches: Vec::new(), inputs: Vec::new(), outputs: Vec::new() }
+    }
+}
+
+impl<T: Target> Program<T> {
     /// Activation and scratch buffers.
     pub fn buffers(&self) -> &[BufferInfo] {
         &self.buffers
@@ -152,8 +162,8 @@ impl Program {
         &self.weights
     }
 
-    /// Launches in order.
-    pub fn dispatches(&self) -> &[Dispatch] {
+    /// What is done, in order.
+    pub fn dispatches(&self) -> &[T::Step] {
         &self.dispatches
     }
 

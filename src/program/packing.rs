@@ -23,12 +23,26 @@ pub enum Packing {
         /// Kernel positions: kh * kw.
         taps: usize,
     },
-    /// A depthwise weight `[C, 1, taps..]` as `(taps, C4)`.
+    /// A dense convolution or linear weight `[N, C, taps..]` for processor cores: panels of `width` columns as `(taps * C, width)`,
+    /// the last one as narrow as whole vectors allow.
+    Columns {
+        /// Values of a vector.
+        lanes: usize,
+        /// Columns of a panel.
+        width: usize,
+        /// Input channels.
+        channels: usize,
+        /// Kernel positions: kh * kw.
+        taps: usize,
+    },
+    /// A depthwise weight `[C, 1, taps..]` as `(taps, C)`.
     Taps {
         /// Kernel positions: kh * kw.
         taps: usize,
         /// C.
         channels: usize,
+        /// What C is padded to a multiple of.
+        align: usize,
     },
     /// Vectors, each as one row padded with `fill` to `len`; an absent piece is a row of `default`.
     Vectors {
@@ -39,8 +53,18 @@ pub enum Packing {
         /// Value of absent pieces, one for each row, as f32 bits.
         defaults: Vec<u32>,
     },
-    /// A matrix `[R, C]` with rows padded to a multiple of four.
-    Rows,
+    /// A matrix `[R, C]`, row by row.
+    Rows {
+        /// What C is padded to a multiple of.
+        align: usize,
+    },
+    /// A matrix `[R, C]`, column by column.
+    Transposed,
+    /// A batch norm's weight, bias, mean and variance as a row of factors and a row of terms.
+    Affine {
+        /// Added to the variance, as f32 bits.
+        eps: u32,
+    },
 }
 
 /// A weight of a program: pieces of a checkpoint and how they are laid out.
@@ -59,9 +83,17 @@ impl PackedWeight {
     pub fn new(key: String, pieces: Vec<Option<Tensor>>, packing: Packing) -> Self {
         let len = match &packing {
             Packing::Panels { count, channels, taps, .. } => count.next_multiple_of(PANEL) * taps * padded_channels(*channels),
-            Packing::Taps { taps, channels } => taps * padded_channels(*channels),
+            Packing::Columns { lanes, channels, taps, .. } => {
+                let columns = pieces.iter().flatten().map(|t| t.shape().dims().first().copied().unwrap_or(0));
+                columns.sum::<usize>().next_multiple_of(*lanes) * channels * taps
+            }
+            Packing::Taps { taps, channels, align } => taps * channels.next_multiple_of(*align),
             Packing::Vectors { len, .. } => len * pieces.len(),
-            Packing::Rows => pieces.iter().flatten().map(|t| t.shape().rows() * padded_channels(t.shape().last())).sum(),
+            Packing::Rows { align } => {
+                pieces.iter().flatten().map(|t| t.shape().rows() * t.shape().last().next_multiple_of(*align)).sum()
+            }
+            Packing::Transposed => pieces.iter().flatten().map(|t| t.shape().len()).sum(),
+            Packing::Affine { .. } => pieces.iter().flatten().map(|t| t.shape().len()).sum::<usize>() / 2,
         };
         Self { key, pieces, packing, len }
     }
@@ -105,9 +137,14 @@ impl PackedWeight {
                     pack_panels(&piece.to_f32(), *first, *count, *channels, *taps, out);
                 }
             }
-            Packing::Taps { taps, .. } => {
+            Packing::Columns { lanes, width, channels, taps } => {
                 for piece in self.pieces.iter().flatten() {
-                    pack_taps(&piece.to_f32(), *taps, out);
+                    pack_columns(&piece.to_f32(), [*lanes, *width], *channels, *taps, out);
+                }
+            }
+            Packing::Taps { taps, channels, align } => {
+                for piece in self.pieces.iter().flatten() {
+                    pack_taps(&piece.to_f32(), *taps, channels.next_multiple_of(*align), out);
                 }
             }
             Packing::Vectors { len, first, defaults } => {
@@ -122,15 +159,38 @@ impl PackedWeight {
                     }
                 }
             }
-            Packing::Rows => {
+            Packing::Rows { align } => {
                 let mut rest = out;
                 for piece in self.pieces.iter().flatten() {
                     let width = piece.shape().last();
-                    let (rows, tail) = rest.split_at_mut(piece.shape().rows() * padded_channels(width));
-                    for (dst, src) in rows.chunks_exact_mut(padded_channels(width)).zip(piece.to_f32().chunks_exact(width)) {
+                    let padded = width.next_multiple_of(*align).max(1);
+                    let (rows, tail) = rest.split_at_mut(piece.shape().rows() * padded);
+                    for (dst, src) in rows.chunks_exact_mut(padded).zip(piece.to_f32().chunks_exact(width.max(1))) {
                         dst[..width].copy_from_slice(src);
                     }
                     rest = tail;
+                }
+            }
+            Packing::Transposed => {
+                for piece in self.pieces.iter().flatten() {
+                    let (rows, width) = (piece.shape().rows(), piece.shape().last());
+                    for (row, values) in piece.to_f32().chunks_exact(width.max(1)).enumerate() {
+                        for (column, value) in values.iter().enumerate() {
+                            out[column * rows + row] = *value;
+                        }
+                    }
+                }
+            }
+            Packing::Affine { eps } => {
+                if let [Some(weight), Some(bias), Some(mean), Some(variance)] = &self.pieces[..] {
+                    let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(|t| t.to_f32());
+                    let (factors, terms) = out.split_at_mut(weight.len());
+                    for c in 0..weight.len() {
+                        let variance = f64::from(variance[c]) + f64::from(f32::from_bits(*eps));
+                        let factor = f64::from(weight[c]) / variance.sqrt();
+                        factors[c] = factor as f32;
+                        terms[c] = (f64::from(bias[c]) - f64::from(mean[c]) * factor) as f32;
+                    }
                 }
             }
         }
@@ -138,11 +198,26 @@ impl PackedWeight {
 }
 
 /// `weight` is `[channels, taps]`; see [`Packing::Taps`].
-fn pack_taps(weight: &[f32], taps: usize, out: &mut [f32]) {
-    let stride = padded_channels(weight.len() / taps);
+fn pack_taps(weight: &[f32], taps: usize, stride: usize, out: &mut [f32]) {
     for (channel, kernel) in weight.chunks_exact(taps).enumerate() {
         for (tap, value) in kernel.iter().enumerate() {
             out[tap * stride + channel] = *value;
+        }
+    }
+}
+
+/// `weight` is `[N, channels, taps]`; see [`Packing::Columns`].
+fn pack_columns(weight: &[f32], [lanes, width]: [usize; 2], channels: usize, taps: usize, out: &mut [f32]) {
+    let inner = channels * taps;
+    for (panel, filters) in weight.chunks(inner * width).enumerate() {
+        let padded = (filters.len() / inner).next_multiple_of(lanes);
+        let panel = &mut out[panel * width * inner..][..inner * padded];
+        for (column, filter) in filters.chunks_exact(inner).enumerate() {
+            for (channel, kernel) in filter.chunks_exact(taps).enumerate() {
+                for (tap, value) in kernel.iter().enumerate() {
+                    panel[(tap * channels + channel) * padded + column] = *value;
+                }
+            }
         }
     }
 }
@@ -195,7 +270,7 @@ mod tests {
     #[test]
     fn taps_put_channels_innermost() -> Result<()> {
         let tensor = Tensor::from_f32([3, 1, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
-        let packing = Packing::Taps { taps: 2, channels: 3 };
+        let packing = Packing::Taps { taps: 2, channels: 3, align: 4 };
         let weight = PackedWeight::new("w".into(), vec![Some(tensor)], packing);
         assert_eq!(packed(&weight), [1.0, 3.0, 5.0, 0.0, 2.0, 4.0, 6.0, 0.0]);
         Ok(())

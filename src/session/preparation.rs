@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Device, Executor, Session};
 use crate::{
-    cpu::CpuExecutor,
+    cpu::{self, CpuExecutor},
     error::{Error, Result},
     gpu::{GpuDevice, GpuExecutor, WeightStore},
     graph::{Graph, Kind, Node},
@@ -68,7 +68,7 @@ impl Preparation {
         let outputs = self.graph.outputs().iter().map(|o| (o.name.clone(), o.layout)).collect();
         let macs = self.graph.macs();
         let executor = match self.gpu {
-            None => Executor::Cpu(Box::new(CpuExecutor::new(&self.graph)?)),
+            None => Executor::Cpu(Box::new(CpuExecutor::with_caps(&self.graph, cpu::caps())?)),
             Some((gpu, program)) => {
                 // From here on the program has everything; constants of the graph would only keep memory.
                 drop(self.graph);

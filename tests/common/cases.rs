@@ -130,7 +130,7 @@ pub fn benchmark_cases() -> Vec<Case> {
     }
     let gelu = Epilogue { act: Act::GeluTanh, ..bias };
     for [side, c, n, stride] in [[224, 3, 32, 2], [112, 32, 80, 2], [56, 80, 80, 1], [28, 160, 160, 1], [14, 320, 640, 2]] {
-        let op = Conv2d { stride, padding: 1, layout: WeightLayout::Oihw, epilogue: gelu };
+        let op = Conv2d { stride, padding: 1, epilogue: gelu };
         let out = side / stride;
         let operands = with_epilogue(input([1, side, side, c]), constant([n, c, 3, 3]), gelu, &[1, out, out, n]);
         all.push(case(format!("conv2d {side} x {side} x {c} to {n} by {stride}"), op, operands, Tolerance::Accumulated));
@@ -200,7 +200,7 @@ fn convolutions(all: &mut Vec<Case>) {
     ] {
         for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING)] {
             let out = |extent: usize| (extent + 2 * (k / 2) - k) / stride + 1;
-            let op = Conv2d { stride, padding: k / 2, layout: WeightLayout::Oihw, epilogue };
+            let op = Conv2d { stride, padding: k / 2, epilogue };
             let operands = with_epilogue(input([b, h, w, c]), constant([n, c, k, k]), epilogue, &[b, out(h), out(w), n]);
             let name = format!("conv2d {b} x {h} x {w} x {c} to {n}, {k} x {k}, stride {stride} {label}");
             all.push(case(name, op, operands, Tolerance::Accumulated));

@@ -1,0 +1,291 @@
+//! Runs a program: everything is made at load, a run allocates nothing but what it hands out.
+
+use std::{
+    alloc::{Layout, alloc_zeroed, dealloc},
+    time::Duration,
+};
+
+use super::{
+    caps, instruction_sets,
+    kernels::{Io, Region},
+};
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, check_inputs},
+    passes,
+    plan::{self, Arena},
+    platform::{self, Stopwatch},
+    program::{BufId, BufRef, Cpu, Program, ProgramValue, cpu::Caps},
+    tensor::Tensor,
+};
+
+/// Memory that starts at a cache line, and whose parts are handed to kernels by address.
+#[derive(Debug)]
+struct Block {
+    start: *mut f32,
+    layout: Layout,
+}
+
+// SAFETY: it is plain memory; who touches which part when is the executor's business.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// At least `bytes` of zeros.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] when there is no memory for them.
+    fn new(bytes: u64, what: &str) -> Result<Self> {
+        let none = || Error::OutOfMemory { what: what.to_owned(), bytes };
+        let size = usize::try_from(bytes.next_multiple_of(64).max(64)).map_err(|_| none())?;
+        let layout = Layout::from_size_align(size, 64).map_err(|_| none())?;
+        // SAFETY: the size is not zero.
+        let start = unsafe { alloc_zeroed(layout) };
+        if start.is_null() { Err(none()) } else { Ok(Self { start: start.cast(), layout }) }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.layout.size() as u64
+    }
+
+    /// A range, in values; it lies within the block.
+    fn region(&self, start: usize, len: usize) -> Region {
+        assert!((start + len) * 4 <= self.layout.size(), "{len} values at {start} do not fit {} bytes", self.layout.size());
+        // SAFETY: the place lies within the block.
+        Region { start: unsafe { self.start.add(start) }, len }
+    }
+
+    /// Sets every value.
+    fn fill(&mut self, value: f32) {
+        // SAFETY: it is all of the block, and nothing runs while it is borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.layout.size() / 4) }.fill(value);
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated with this layout.
+        unsafe { dealloc(self.start.cast(), self.layout) }
+    }
+}
+
+/// A step with the addresses of its operands.
+#[derive(Debug)]
+struct Bound {
+    reads: Vec<Region>,
+    writes: Vec<Region>,
+    parts: usize,
+    scratch: usize,
+}
+
+// SAFETY: regions are addresses of blocks, which are `Sync`.
+unsafe impl Send for Bound {}
+// SAFETY: as above.
+unsafe impl Sync for Bound {}
+
+/// How long a step took.
+#[derive(Debug, Clone)]
+pub struct StepTiming {
+    /// The operator.
+    pub op: &'static str,
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The graph node.
+    pub node: String,
+    /// Wall time.
+    pub time: Duration,
+}
+
+/// A program with its memory and packed weights.
+#[derive(Debug)]
+pub struct CpuExecutor {
+    caps: Caps,
+    program: Program<Cpu>,
+    steps: Vec<Bound>,
+    inputs: Vec<Region>,
+    outputs: Vec<Region>,
+    arena: Block,
+    weights: Block,
+    /// One piece a thread.
+    scratch: Block,
+    scratch_len: usize,
+    zeros: Vec<f32>,
+}
+
+// SAFETY: the regions of inputs and outputs are addresses of the blocks it owns.
+unsafe impl Send for CpuExecutor {}
+// SAFETY: as above; runs take it mutably.
+unsafe impl Sync for CpuExecutor {}
+
+impl CpuExecutor {
+    /// Optimises a graph and prepares it for the processor at hand.
+    ///
+    /// # Errors
+    /// Those of [`CpuExecutor::with_caps`].
+    pub fn new(graph: &Graph) -> Result<Self> {
+        Self::with_caps(&passes::optimise(graph)?, caps())
+    }
+
+    /// Prepares a graph as it is, with an instruction set and number of threads of the caller's choice.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when the processor does not have the instruction set; those of [`CpuExecutor::with_program`].
+    pub fn with_caps(graph: &Graph, caps: Caps) -> Result<Self> {
+        let program = plan::lower::<Cpu>(graph, &caps)?;
+        let arena = plan::arena(&program);
+        Self::with_program(program, &arena, caps)
+    }
+
+    /// Packs the weights of a program and binds its steps to memory.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] when there is no memory for it; [`Error::InvalidArgument`] when a weight has not arrived or the
+    /// processor does not have the instruction set.
+    pub(crate) fn with_program(mut program: Program<Cpu>, arena: &Arena, caps: Caps) -> Result<Self> {
+        if !instruction_sets().contains(&caps.isa) {
+            return Err(Error::InvalidArgument(format!("this processor does not run {:?}", caps.isa)));
+        }
+        let (weights, packed) = pack(&mut program)?;
+        let memory = Block::new(arena.bytes, "preparing the activations")?;
+        let place = |id: BufId| {
+            let start = arena.offset_of[id.0].unwrap_or_default() / 4;
+            memory.region(start as usize, program.buffers[id.0].bytes.div_ceil(4) as usize)
+        };
+        let read = |read: &BufRef| match read {
+            BufRef::Buffer(id) => place(*id),
+            BufRef::Weight(id) => packed[id.0],
+            BufRef::Nothing => Region::NOTHING,
+        };
+        let bind = |step: &crate::program::cpu::CpuStep| Bound {
+            reads: step.reads.iter().map(read).collect(),
+            writes: step.writes.iter().map(|id| place(*id)).collect(),
+            parts: step.kernel.kernel().parts(&caps),
+            scratch: step.kernel.kernel().scratch(&caps),
+        };
+        let steps: Vec<Bound> = program.dispatches.iter().map(bind).collect();
+        let scratch_len = steps.iter().map(|s| s.scratch).max().unwrap_or(0).next_multiple_of(16);
+        let scratch = Block::new((scratch_len * caps.threads * 4) as u64, "preparing the threads")?;
+        let values = |values: &[ProgramValue]| {
+            values.iter().map(|v| Region { len: v.shape.len(), ..place(v.buffer) }).collect::<Vec<Region>>()
+        };
+        let (inputs, outputs) = (values(&program.inputs), values(&program.outputs));
+        let widest = program.dispatches.iter().map(|step| match &step.kernel {
+            crate::program::cpu::CpuKernel::Gemm(g) => g.kernel[1] * g.input_channels,
+            _ => 0,
+        });
+        let zeros = vec![0.0; widest.max().unwrap_or(0)];
+        Ok(Self { caps, steps, inputs, outputs, arena: memory, weights, scratch, scratch_len, zeros, program })
+    }
+
+    /// The program that runs.
+    pub fn program(&self) -> &Program<Cpu> {
+        &self.program
+    }
+
+    /// Bytes of the packed weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.bytes()
+    }
+
+    /// Bytes of the arena and of what the threads work in.
+    pub fn activation_bytes(&self) -> u64 {
+        self.arena.bytes() + self.scratch.bytes()
+    }
+
+    /// Fills the arena with NaN, so that whatever is read before it is written shows in the results.
+    pub fn poison(&mut self) {
+        self.arena.fill(f32::NAN);
+        self.scratch.fill(f32::NAN);
+    }
+
+    /// Runs the program on its inputs, in their order; the results in the order of its outputs.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when the inputs do not have the program's shapes.
+    pub fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        self.run_with(inputs, |_, _| {})
+    }
+
+    /// As [`CpuExecutor::run`], with the time that every step took.
+    ///
+    /// # Errors
+    /// As [`CpuExecutor::run`].
+    pub fn profile(&mut self, inputs: &[&Tensor]) -> Result<(Vec<Tensor>, Vec<StepTiming>)> {
+        let mut times = vec![Duration::ZERO; self.steps.len()];
+        let outputs = self.run_with(inputs, |i, time| times[i] = time)?;
+        let timing = |(step, time): (&crate::program::cpu::CpuStep, Duration)| StepTiming {
+            op: step.label.op,
+            kernel: step.kernel.name(),
+            node: step.label.node.clone(),
+            time,
+        };
+        Ok((outputs, self.program.dispatches.iter().zip(times).map(timing).collect()))
+    }
+
+    fn run_with(&mut self, inputs: &[&Tensor], mut report: impl FnMut(usize, Duration)) -> Result<Vec<Tensor>> {
+        check_inputs(self.program.inputs.iter().map(|v| &v.shape), inputs)?;
+        for (region, input) in self.inputs.iter().zip(inputs) {
+            let values = input.to_f32();
+            // SAFETY: the region is the input's own in the arena, and nothing runs yet.
+            unsafe { std::slice::from_raw_parts_mut(region.start, region.len) }.copy_from_slice(&values);
+        }
+        for (i, (step, bound)) in self.program.dispatches.iter().zip(&self.steps).enumerate() {
+            let watch = Stopwatch::start();
+            let kernel = step.kernel.kernel();
+            platform::run_parts(bound.parts, self.caps.threads, &|part, thread| {
+                // SAFETY: the blocks outlive the run; lifetimes keep what a step reads apart from what it writes, and steps run one
+                // after another. A thread has its own piece of scratch memory, and runs one part at a time.
+                unsafe {
+                    let io = Io::new(&bound.reads, &bound.writes, &self.zeros);
+                    let Region { start, .. } = self.scratch.region(thread * self.scratch_len, bound.scratch);
+                    let scratch = std::slice::from_raw_parts_mut(start, bound.scratch);
+                    kernel.run(&self.caps, &io, part, scratch);
+                }
+            });
+            report(i, watch.elapsed());
+        }
+        let result = |(region, value): (&Region, &ProgramValue)| {
+            // SAFETY: the region is the result's own in the arena, and nothing runs any more.
+            let values = unsafe { std::slice::from_raw_parts(region.start, region.len) };
+            Tensor::from_f32(value.shape.clone(), values.to_vec())
+        };
+        self.outputs.iter().zip(&self.program.outputs).map(result).collect()
+    }
+}
+
+/// All weights in one block, packed by all threads; their host copies are let go.
+fn pack(program: &mut Program<Cpu>) -> Result<(Block, Vec<Region>)> {
+    if let Some(missing) = program.weights.iter().find(|w| !w.ready()) {
+        return Err(Error::InvalidArgument(format!("the weight `{}` has not arrived", missing.key)));
+    }
+    let mut starts = Vec::with_capacity(program.weights.len());
+    let mut end = 0;
+    for weight in &program.weights {
+        starts.push(end);
+        end += weight.len().next_multiple_of(16);
+    }
+    let block = Block::new(end as u64 * 4, "preparing the weights")?;
+    let regions: Vec<Region> = starts.iter().zip(&program.weights).map(|(start, w)| block.region(*start, w.len())).collect();
+    let (weights, places) = (&program.weights, Places(&regions));
+    platform::run_parts(weights.len(), platform::threads(), &|i, _| {
+        let Region { start, len } = places.get(i);
+        // SAFETY: every weight has a region of its own, which nobody else looks at yet.
+        weights[i].pack(unsafe { std::slice::from_raw_parts_mut(start, len) });
+        weights[i].release();
+    });
+    program.weights.iter_mut().for_each(crate::program::PackedWeight::forget);
+    Ok((block, regions))
+}
+
+/// Regions that threads look up.
+struct Places<'a>(&'a [Region]);
+
+// SAFETY: addresses; each thread uses those of its own parts.
+unsafe impl Sync for Places<'_> {}
+
+impl Places<'_> {
+    fn get(&self, i: usize) -> Region {
+        self.0[i]
+    }
+}

@@ -1,0 +1,147 @@
+//! Products and dense convolutions as one: an implicit GEMM whose left rows are the patches of an NHWC image, read where they lie.
+
+use super::{Io, Kernel, run_of};
+use crate::{
+    cpu::tile::{self, Finish, MAX_ROWS, Tile},
+    program::cpu::{Caps, Gemm},
+};
+
+/// Pointers to rows that are gathered before the panels are gone through: a group of tiles that stays in the second-level cache.
+const POINTERS: usize = 2048;
+/// Values of the left matrix in such a group, at most.
+const GROUP_VALUES: usize = 1 << 16;
+
+/// How the work is cut.
+struct Cut {
+    /// Tiles down, of nearly equal height.
+    tiles: usize,
+    /// Panels across.
+    panels: usize,
+    /// Runs of tiles and of panels that are parts.
+    parts: [usize; 2],
+}
+
+impl Gemm {
+    fn rows(&self) -> usize {
+        self.images * self.output[0] * self.output[1]
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    fn cut(&self, caps: &Caps) -> Cut {
+        // Large kernels have many pointers a row.
+        let height = caps.isa.tile_rows().min(POINTERS / self.taps()).max(1);
+        let tiles = self.rows().div_ceil(height);
+        let panels = self.output_channels.div_ceil(caps.isa.lanes() * caps.isa.panel_vectors());
+        let wanted = if caps.threads == 1 { 1 } else { 4 * caps.threads };
+        // Tiles of all panels where there are enough; a few rows are cut across, so that each thread reads a part of the weight.
+        let parts = if tiles >= wanted { [wanted, 1] } else { [1, wanted.min(panels)] };
+        Cut { tiles, panels, parts }
+    }
+
+    /// Where the rows of a tile start, for every tap; and how many taps of how many values there are. A row of taps inside the
+    /// image lies in one piece and counts as one.
+    fn gather(&self, x: &[f32], zeros: &[f32], rows: std::ops::Range<usize>, pointers: &mut Vec<*const f32>) -> [usize; 2] {
+        let ([kh, kw], [h, w], [oh, ow], c) = (self.kernel, self.input, self.output, self.input_channels);
+        let corner = |row: usize| {
+            let (image, oy, ox) = (row / (oh * ow), row / ow % oh, row % ow);
+            let place = |o: usize| (o * self.stride) as isize - self.padding as isize;
+            (image, place(oy), place(ox))
+        };
+        let within = |at: isize, extent: usize| usize::try_from(at).ok().filter(|at| *at < extent);
+        let whole = self.read_channels == c
+            && rows.clone().all(|row| {
+                let x0 = corner(row).2;
+                x0 >= 0 && x0 as usize + kw <= w
+            });
+        let across = if whole { 1 } else { kw };
+        for ky in 0..kh {
+            for kx in 0..across {
+                for row in rows.clone() {
+                    let (image, y0, x0) = corner(row);
+                    let place = within(y0 + ky as isize, h).zip(within(x0 + kx as isize, w));
+                    let start = place.map_or(zeros, |(y, x0)| &x[((image * h + y) * w + x0) * c..]);
+                    pointers.push(start.as_ptr());
+                }
+            }
+        }
+        if whole { [kh, kw * c] } else { [kh * kw, self.read_channels] }
+    }
+}
+
+impl Kernel for Gemm {
+    fn parts(&self, caps: &Caps) -> usize {
+        let [down, across] = self.cut(caps).parts;
+        down * across
+    }
+
+    unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, _: &mut [f32]) {
+        let cut = self.cut(caps);
+        let (lanes, width) = (caps.isa.lanes(), caps.isa.lanes() * caps.isa.panel_vectors());
+        let [x, weight, vectors, residual, gate] = [0, 1, 2, 3, 4].map(|i| io.read(i));
+        let (rows, n, k) = (self.rows(), self.output_channels, self.taps() * self.read_channels);
+        let padded = n.next_multiple_of(lanes);
+        let (out, e) = (io.out(), &self.epilogue);
+        assert!(
+            weight.len() >= k * padded && out.len >= rows * n && vectors.len() >= usize::from(e.bias || e.scale) * 2 * padded,
+            "the operands of a product do not cover {rows} x {k} x {n}"
+        );
+        let at = |present: bool, from: &[f32], at: usize| if present { from[at..].as_ptr() } else { std::ptr::null() };
+        let panels = run_of(cut.panels, cut.parts[1], part % cut.parts[1]);
+        let tiles = run_of(cut.tiles, cut.parts[0], part / cut.parts[1]);
+        let rows_of = |tile: usize| run_of(rows, cut.tiles, tile);
+        let height = rows.div_ceil(cut.tiles.max(1));
+        let group = (POINTERS / (height * self.taps()).max(1)).min(GROUP_VALUES / (height * k).max(1)).max(1);
+        GATHERED.with_borrow_mut(|(pointers, shapes)| {
+            for first in tiles.clone().step_by(group) {
+                let group = first..(first + group).min(tiles.end);
+                pointers.clear();
+                shapes.clear();
+                for tile in group.clone() {
+                    let start = pointers.len();
+                    let [_, inner] = self.gather(x, io.zeros, rows_of(tile), pointers);
+                    shapes.push((start..pointers.len(), inner));
+                }
+                for panel in panels.clone() {
+                    let column = panel * width;
+                    let columns = width.min(n - column);
+                    for (tile, (range, inner)) in group.clone().zip(shapes.iter()) {
+                        let rows = rows_of(tile);
+                        let finish = Finish {
+                            act: e.act,
+                            scale: at(e.scale, vectors, padded + column),
+                            residual: at(e.residual, residual, rows.start * n + column),
+                            gate: at(e.gate, gate, rows.start * n + column),
+                        };
+                        let tile = Tile {
+                            a: &pointers[range.clone()],
+                            inner: *inner,
+                            rows: rows.len(),
+                            b: weight[column * k..].as_ptr(),
+                            vectors: columns.div_ceil(lanes),
+                            start: at(e.bias, vectors, column),
+                            // SAFETY: the row and column exist, and `out` holds all rows.
+                            out: unsafe { out.start.add(rows.start * n + column) },
+                            stride: n,
+                            columns,
+                            finish,
+                        };
+                        // SAFETY: all operands cover their sizes (asserted above, and sliced here), tiles do not overlap, and
+                        // each belongs to one part.
+                        unsafe { tile::compute(caps.isa, &tile) };
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Room for the pointers of a group of tiles.
+type Gathered = (Vec<*const f32>, Vec<(std::ops::Range<usize>, usize)>);
+
+thread_local! {
+    static GATHERED: std::cell::RefCell<Gathered> =
+        std::cell::RefCell::new((Vec::with_capacity(POINTERS + MAX_ROWS), Vec::with_capacity(POINTERS)));
+}

@@ -1,0 +1,157 @@
+//! MILA's linear attention in two steps: sums over tokens per head, then every query times its head's sums.
+
+use super::{Io, Kernel, attention::Product, rope::rotate, run_of};
+use crate::{
+    cpu::tile::{MAX_ROWS, pack_rows, packed_len},
+    program::cpu::{Caps, LinearAttention, LinearAttentionKv, LinearAttentionSizes},
+};
+
+/// Keeps the normaliser away from zero.
+const EPS: f32 = 1e-6;
+/// Queries that are multiplied at a time.
+const QUERIES: usize = 64;
+
+impl LinearAttentionSizes {
+    const fn head_dim(&self) -> usize {
+        self.channels / self.heads
+    }
+
+    /// Values of the sums of one head and split: the matrix, then the vector.
+    const fn block(&self) -> usize {
+        self.head_dim() * self.head_dim() + self.head_dim()
+    }
+
+    fn pairs(&self) -> usize {
+        self.images * self.heads
+    }
+
+    fn split_tokens(&self) -> usize {
+        self.tokens.div_ceil(self.splits)
+    }
+
+    /// One head's channels of q (`part` 0) or k (1) of a token, rotated. `rotated` is the operand that holds them, or the first of
+    /// the two tables.
+    fn rotated(&self, io: &Io<'_>, rotated: usize, part: usize, [image, head, token]: [usize; 3], out: &mut [f32]) {
+        let (c, d) = (self.channels, self.head_dim());
+        let at = (image * self.tokens + token) * 2 * c + part * c + head * d;
+        if self.width == 0 {
+            out.copy_from_slice(&io.read(rotated)[at..][..d]);
+            return;
+        }
+        // The first half of all channels turns with the row, the second with the column; a head may lie in both.
+        let x = &io.read(0)[at..][..d];
+        let middle = (c / 2).saturating_sub(head * d).min(d);
+        let row = &io.read(rotated)[token / self.width * (c / 2)..][..c / 2];
+        let column = &io.read(rotated + 1)[token % self.width * (c / 2)..][..c / 2];
+        let (first, second) = out.split_at_mut(middle);
+        rotate(&x[..middle], &row[(head * d).min(c / 2)..], first);
+        rotate(&x[middle..], &column[(head * d + middle).saturating_sub(c / 2)..], second);
+    }
+}
+
+impl Kernel for LinearAttentionKv {
+    fn parts(&self, _: &Caps) -> usize {
+        self.0.pairs() * self.0.splits
+    }
+
+    fn scratch(&self, caps: &Caps) -> usize {
+        let (n, d) = (self.0.split_tokens(), self.0.head_dim());
+        d + d * n + packed_len(n, d, caps.isa.lanes())
+    }
+
+    unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, scratch: &mut [f32]) {
+        let s = &self.0;
+        let (c, d, n) = (s.channels, s.head_dim(), s.split_tokens());
+        let (pair, split) = (part / s.splits, part % s.splits);
+        let (image, head) = (pair / s.heads, pair % s.heads);
+        let tokens = (split * n).min(s.tokens)..((split + 1) * n).min(s.tokens);
+        let count = tokens.len();
+        let (lanes, width) = (caps.isa.lanes(), caps.isa.lanes() * caps.isa.panel_vectors());
+        let (one, rest) = scratch.split_at_mut(d);
+        let (keys, values) = rest.split_at_mut(d * n);
+        // SAFETY: every block belongs to one part.
+        let out = unsafe { io.write(part * s.block()..(part + 1) * s.block()) };
+        let (products, sums) = out.split_at_mut(d * d);
+        sums.fill(0.0);
+        for (t, token) in tokens.clone().enumerate() {
+            s.rotated(io, 2, 1, [image, head, token], one);
+            for (i, k) in one.iter().enumerate() {
+                keys[i * n + t] = *k;
+            }
+            let k = &io.read(0)[(image * s.tokens + token) * 2 * c + c + head * d..][..d];
+            sums.iter_mut().zip(k).for_each(|(sum, k)| *sum += k);
+        }
+        let v = &io.read(1)[((image * s.tokens + tokens.start) * c + head * d).min(io.read(1).len())..];
+        pack_rows(v, c, [count, d], [lanes, width], values);
+        let tiles = d.div_ceil(caps.isa.tile_rows());
+        for tile in 0..tiles {
+            let rows = run_of(d, tiles, tile);
+            let mut a = [std::ptr::null(); MAX_ROWS];
+            for (a, i) in a.iter_mut().zip(rows.clone()) {
+                *a = keys[i * n..].as_ptr();
+            }
+            let product = Product { isa: caps.isa, rows: rows.len(), width, lanes };
+            // SAFETY: the keys have `count` tokens a row, the values are packed for them, and the block is this part's own.
+            unsafe { product.panels(&a, count, values, d, products[rows.start * d..].as_mut_ptr(), d) };
+        }
+        let factor = 1.0 / s.tokens as f32;
+        out.iter_mut().for_each(|v| *v *= factor);
+    }
+}
+
+impl Kernel for LinearAttention {
+    fn parts(&self, _: &Caps) -> usize {
+        self.0.images * self.0.tokens.div_ceil(QUERIES)
+    }
+
+    fn scratch(&self, caps: &Caps) -> usize {
+        let d = self.0.head_dim();
+        self.0.block() + QUERIES * d + packed_len(d, d, caps.isa.lanes())
+    }
+
+    unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, scratch: &mut [f32]) {
+        let s = &self.0;
+        let (c, d) = (s.channels, s.head_dim());
+        let chunks = s.tokens.div_ceil(QUERIES);
+        let (image, first) = (part / chunks, part % chunks * QUERIES);
+        let count = QUERIES.min(s.tokens - first);
+        let (lanes, width) = (caps.isa.lanes(), caps.isa.lanes() * caps.isa.panel_vectors());
+        let (block, rest) = scratch.split_at_mut(s.block());
+        let (queries, panel) = rest.split_at_mut(QUERIES * d);
+        let blocks = io.read(if s.width == 0 { 2 } else { 3 });
+        let out = io.out();
+        assert!(out.len >= s.images * s.tokens * c, "the result of a linear attention is too small");
+        for head in 0..s.heads {
+            block.fill(0.0);
+            for split in 0..s.splits {
+                let from = &blocks[((image * s.heads + head) * s.splits + split) * s.block()..][..s.block()];
+                block.iter_mut().zip(from).for_each(|(sum, v)| *sum += v);
+            }
+            let (products, mean) = block.split_at(d * d);
+            pack_rows(products, d, [d, d], [lanes, width], panel);
+            for (t, query) in queries.chunks_exact_mut(d).take(count).enumerate() {
+                s.rotated(io, 1, 0, [image, head, first + t], query);
+            }
+            let tiles = count.div_ceil(caps.isa.tile_rows());
+            for tile in 0..tiles {
+                let rows = run_of(count, tiles, tile);
+                let mut a = [std::ptr::null(); MAX_ROWS];
+                for (a, r) in a.iter_mut().zip(rows.clone()) {
+                    *a = queries[r * d..].as_ptr();
+                }
+                let product = Product { isa: caps.isa, rows: rows.len(), width, lanes };
+                let to = (image * s.tokens + first + rows.start) * c + head * d;
+                // SAFETY: the rows and channels exist, and belong to this part alone.
+                unsafe {
+                    product.panels(&a, d, panel, d, out.start.add(to), c);
+                    for r in 0..rows.len() {
+                        let q = &io.read(0)[(image * s.tokens + first + rows.start + r) * 2 * c + head * d..][..d];
+                        let norm: f32 = q.iter().zip(mean).map(|(q, m)| q * m).sum();
+                        let row = std::slice::from_raw_parts_mut(out.start.add(to + r * c), d);
+                        row.iter_mut().for_each(|v| *v /= norm + EPS);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The kernels of the CPU device, one file each under the name of the shader that computes the same.
+
+mod attention;
+mod class_activation;
+mod depthwise_conv2d;
+mod gemm;
+mod global_avg_pool;
+mod layer_norm;
+mod linear_attention;
+mod pointwise;
+mod rope;
+mod selective_scan;
+mod top_k;
+mod window;
+
+use std::ops::Range;
+
+use crate::program::cpu::{Caps, CpuKernel};
+
+/// A range of memory that steps read and write: a part of the arena, a weight, or nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Region {
+    /// The first value.
+    pub(super) start: *mut f32,
+    /// How many there are.
+    pub(super) len: usize,
+}
+
+impl Region {
+    /// No memory.
+    pub(super) const NOTHING: Self = Self { start: std::ptr::NonNull::dangling().as_ptr(), len: 0 };
+}
+
+/// The operands of a step while it runs.
+#[derive(Clone, Copy)]
+pub(super) struct Io<'a> {
+    reads: &'a [Region],
+    writes: &'a [Region],
+    /// As many zeros as the longest row of taps has: what lies around an image.
+    pub(super) zeros: &'a [f32],
+}
+
+impl<'a> Io<'a> {
+    /// The operands of one step.
+    ///
+    /// # Safety
+    /// For as long as `'a`, all regions are live, what is written overlaps nothing that is read, and only parts of this very step
+    /// write it.
+    pub(super) unsafe fn new(reads: &'a [Region], writes: &'a [Region], zeros: &'a [f32]) -> Self {
+        Self { reads, writes, zeros }
+    }
+
+    /// What is read, by its number.
+    pub(super) fn read(&self, i: usize) -> &'a [f32] {
+        let Region { start, len } = self.reads[i];
+        // SAFETY: `new` has promised that it is live and not written.
+        unsafe { std::slice::from_raw_parts(start, len) }
+    }
+
+    /// A range of what is written.
+    ///
+    /// # Safety
+    /// While the slice lives, no other part of the step and no other slice overlaps the range.
+    #[allow(clippy::mut_from_ref)]
+    pub(super) unsafe fn write(&self, range: Range<usize>) -> &'a mut [f32] {
+        let Region { start, len } = self.writes[0];
+        assert!(range.start <= range.end && range.end <= len, "a part writes {range:?} of {len} values");
+        // SAFETY: it is in bounds and live, and nobody else has it.
+        unsafe { std::slice::from_raw_parts_mut(start.add(range.start), range.len()) }
+    }
+
+    /// Where what is written starts, for parts that interleave.
+    pub(super) fn out(&self) -> Region {
+        self.writes[0]
+    }
+}
+
+/// A function over parts, which run in any order and at the same time.
+pub(super) trait Kernel: Sync {
+    /// Number of parts that are worth a thread each, or more of them where they differ in length.
+    fn parts(&self, caps: &Caps) -> usize;
+
+    /// Values of memory that a running part wants for itself.
+    fn scratch(&self, _caps: &Caps) -> usize {
+        0
+    }
+
+    /// Computes one part. The scratch memory holds anything.
+    ///
+    /// # Safety
+    /// The operands have the sizes that the kernel's own say, and no part runs twice at the same time.
+    unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, scratch: &mut [f32]);
+}
+
+impl CpuKernel {
+    /// The kernel as what runs.
+    pub(super) fn kernel(&self) -> &dyn Kernel {
+        match self {
+            Self::Attention(k) => k,
+            Self::ClassActivation(k) => k,
+            Self::DepthwiseConv2d(k) => k,
+            Self::Gemm(k) => k,
+            Self::GlobalAvgPool(k) => k,
+            Self::LayerNorm(k) => k,
+            Self::LinearAttention(k) => k,
+            Self::LinearAttentionKv(k) => k,
+            Self::Pointwise(k) => k,
+            Self::Rope(k) => k,
+            Self::SelectiveScan(k) => k,
+            Self::TopK(k) => k,
+            Self::Window(k) => k,
+        }
+    }
+}
+
+/// Cuts `count` items into at most `parts` runs of nearly equal length: the run number `part`.
+fn run_of(count: usize, parts: usize, part: usize) -> Range<usize> {
+    part * count / parts..(part + 1) * count / parts
+}
+
+/// How many parts `count` items of `cost` operations each are worth: one where it would be over before a thread has woken up,
+/// else some for every thread, so that a late one holds nobody up for long.
+fn worthwhile(count: usize, cost: usize, caps: &Caps) -> usize {
+    /// Operations that take a few microseconds.
+    const LEAST: usize = 1 << 14;
+    let most = if caps.threads == 1 { 1 } else { caps.threads * 4 };
+    (count * cost / LEAST).clamp(1, most).min(count.max(1))
+}

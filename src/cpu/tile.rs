@@ -1,0 +1,199 @@
+//! The register tile behind all products: some rows times a panel of columns, with what is done to the result before it leaves.
+//!
+//! The left rows are read where they lie, one pointer a row and tap, so that a convolution needs no copy of its patches; the right
+//! matrix comes in panels of some vectors, `[taps inner, width]`, which a tile reads once from front to back.
+
+use crate::{
+    cpu::{
+        math::activate,
+        simd::{Vector, each_isa},
+    },
+    ops::Act,
+};
+
+/// Most rows of a tile on any instruction set.
+pub(super) const MAX_ROWS: usize = 14;
+
+/// A tile: `out[r][..columns] = finish(sum over taps and inner of a[r] b + start)`.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<'a> {
+    /// For every tap, one after another: where the values of each of the `rows` rows start.
+    pub(super) a: &'a [*const f32],
+    /// Values a row has at each tap.
+    pub(super) inner: usize,
+    /// Rows.
+    pub(super) rows: usize,
+    /// The panel, `[taps inner, width]`.
+    pub(super) b: *const f32,
+    /// Vectors across the panel.
+    pub(super) vectors: usize,
+    /// What the sums start with, `width` values; null for zeros.
+    pub(super) start: *const f32,
+    /// The first row of the result, and how far apart rows are.
+    pub(super) out: *mut f32,
+    pub(super) stride: usize,
+    /// Columns that exist; a panel's last vectors may reach past them.
+    pub(super) columns: usize,
+    /// What happens to the sums.
+    pub(super) finish: Finish,
+}
+
+/// The rest of an epilogue, pointers at the tile's first column (and row); null where there is none.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    pub(super) act: Act,
+    pub(super) scale: *const f32,
+    /// With the rows of the result.
+    pub(super) residual: *const f32,
+    pub(super) gate: *const f32,
+}
+
+impl Finish {
+    /// Leaves the sums as they are.
+    pub(super) const NOTHING: Self =
+        Self { act: Act::Identity, scale: std::ptr::null(), residual: std::ptr::null(), gate: std::ptr::null() };
+
+    fn is_nothing(&self) -> bool {
+        self.act == Act::Identity && self.scale.is_null() && self.residual.is_null() && self.gate.is_null()
+    }
+}
+
+each_isa! {
+    /// Computes a tile. `rows` and `vectors` are at most what [`crate::program::cpu::Isa`] says, all pointers reach as far as
+    /// described, and nobody else touches the result.
+    pub(super) fn compute(tile: &Tile<'_>) = compute_body;
+}
+
+/// Picks the body with as many rows and vectors: those counts must be constants, or the sums would not stay in registers.
+#[inline(always)]
+unsafe fn compute_body<V: Vector>(tile: &Tile<'_>) {
+    macro_rules! rows {
+        ($vectors:literal: $($rows:literal)*) => {
+            match tile.rows {
+                // SAFETY: handed on to the caller.
+                $($rows => unsafe { sums::<V, $rows, $vectors>(tile) },)*
+                rows => unreachable!("a tile of {rows} rows"),
+            }
+        };
+    }
+    match (V::LANES, tile.vectors) {
+        (16, 1) => rows!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        (16, _) => rows!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        (8, 1) => rows!(1: 1 2 3 4 5 6),
+        (8, _) => rows!(2: 1 2 3 4 5 6),
+        #[cfg(target_arch = "aarch64")]
+        (_, 4) => rows!(4: 1 2 3 4 5 6),
+        #[cfg(target_arch = "aarch64")]
+        (_, 3) => rows!(3: 1 2 3 4 5 6),
+        #[cfg(target_arch = "aarch64")]
+        (_, 2) => rows!(2: 1 2 3 4 5 6),
+        #[cfg(target_arch = "aarch64")]
+        (_, _) => rows!(1: 1 2 3 4 5 6),
+        #[cfg(not(target_arch = "aarch64"))]
+        (_, 1) => rows!(1: 1 2 3 4),
+        #[cfg(not(target_arch = "aarch64"))]
+        (_, _) => rows!(2: 1 2 3 4),
+    }
+    if !tile.finish.is_nothing() {
+        // SAFETY: the caller's pointers reach over the tile.
+        unsafe { finish(tile) }
+    }
+}
+
+#[inline(always)]
+unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
+    // SAFETY: the caller's pointers reach as far as `Tile` says, and every address below lies within.
+    unsafe {
+        let first: [V; VECTORS] = std::array::from_fn(|v| match tile.start.is_null() {
+            true => V::splat(0.0),
+            false => V::load(tile.start.add(v * V::LANES)),
+        });
+        let mut sums = [first; ROWS];
+        let mut b = tile.b;
+        for taps in tile.a.chunks_exact(ROWS) {
+            let a: [*const f32; ROWS] = std::array::from_fn(|r| taps[r]);
+            for k in 0..tile.inner {
+                let panel: [V; VECTORS] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
+                for (sums, a) in sums.iter_mut().zip(a) {
+                    let factor = V::splat(*a.add(k));
+                    for (sum, panel) in sums.iter_mut().zip(panel) {
+                        *sum = sum.multiply_add(factor, panel);
+                    }
+                }
+                b = b.add(VECTORS * V::LANES);
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (v, sum) in sums.into_iter().enumerate() {
+                let at = tile.out.add(r * tile.stride + v * V::LANES);
+                match tile.columns.saturating_sub(v * V::LANES) {
+                    left if left >= V::LANES => sum.store(at),
+                    left => sum.store_first(at, left),
+                }
+            }
+        }
+    }
+}
+
+/// The epilogue after the sums, on values that are still in the nearest cache.
+#[inline(always)]
+unsafe fn finish(tile: &Tile<'_>) {
+    let Finish { act, scale, residual, gate } = tile.finish;
+    for r in 0..tile.rows {
+        // SAFETY: the caller's pointers reach over the tile, which nobody else touches.
+        let part =
+            |p: *const f32, at: usize| (!p.is_null()).then(|| unsafe { std::slice::from_raw_parts(p.add(at), tile.columns) });
+        // SAFETY: as above.
+        let row = unsafe { std::slice::from_raw_parts_mut(tile.out.add(r * tile.stride), tile.columns) };
+        activate(act, row);
+        if let Some(scale) = part(scale, 0) {
+            row.iter_mut().zip(scale).for_each(|(v, s)| *v *= s);
+        }
+        if let Some(residual) = part(residual, r * tile.stride) {
+            row.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
+        }
+        if let Some(gate) = part(gate, r * tile.stride) {
+            row.iter_mut().zip(gate).for_each(|(v, g)| *v *= g);
+        }
+    }
+}
+
+/// Values that a right-hand matrix `[inner, columns]` takes in panels.
+pub(super) const fn packed_len(inner: usize, columns: usize, lanes: usize) -> usize {
+    inner * columns.next_multiple_of(lanes)
+}
+
+/// Packs a matrix whose `columns` lie in rows `stride` apart, `inner` values each: `out[k][column] = src[column][k]`.
+pub(super) fn pack_transposed(
+    src: &[f32],
+    stride: usize,
+    [inner, columns]: [usize; 2],
+    [lanes, width]: [usize; 2],
+    out: &mut [f32],
+) {
+    for first in (0..columns).step_by(width) {
+        let count = width.min(columns - first);
+        let panel = &mut out[first * inner..][..inner * count.next_multiple_of(lanes)];
+        let padded = count.next_multiple_of(lanes);
+        panel.chunks_exact_mut(padded).for_each(|row| row[count..].fill(0.0));
+        for column in 0..count {
+            let values = &src[(first + column) * stride..][..inner];
+            for (row, value) in panel.chunks_exact_mut(padded).zip(values) {
+                row[column] = *value;
+            }
+        }
+    }
+}
+
+/// Packs a matrix of `inner` rows `stride` apart.
+pub(super) fn pack_rows(src: &[f32], stride: usize, [inner, columns]: [usize; 2], [lanes, width]: [usize; 2], out: &mut [f32]) {
+    for first in (0..columns).step_by(width) {
+        let count = width.min(columns - first);
+        let padded = count.next_multiple_of(lanes);
+        let panel = &mut out[first * inner..][..inner * padded];
+        for (k, row) in panel.chunks_exact_mut(padded).enumerate() {
+            row[..count].copy_from_slice(&src[k * stride + first..][..count]);
+            row[count..].fill(0.0);
+        }
+    }
+}

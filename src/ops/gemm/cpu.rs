@@ -1,0 +1,36 @@
+//! The product on processor cores: one step, whose weight is packed into panels when the program is made.
+
+use super::ImplicitGemm;
+use crate::{
+    error::Result,
+    ops::Epilogue,
+    program::{Cpu, Lowering, Packing, cpu},
+};
+
+/// Pushes the step of a product.
+pub(in crate::ops) fn lower_cpu(cx: &mut Lowering<'_, Cpu>, g: &ImplicitGemm, epilogue: &Epilogue) -> Result<()> {
+    let isa = cx.caps().isa;
+    let packing = Packing::Columns {
+        lanes: isa.lanes(),
+        width: isa.lanes() * isa.panel_vectors(),
+        channels: g.read_channels,
+        taps: g.kernel[0] * g.kernel[1],
+    };
+    let weight = cx.weight(&[Some(1)], packing)?;
+    let [vectors, residual, gate] = epilogue.bind_cpu(cx, g.output_channels)?;
+    let kernel = cpu::Gemm {
+        images: g.images,
+        input: g.input,
+        input_channels: g.input_channels,
+        read_channels: g.read_channels,
+        output: g.output,
+        output_channels: g.output_channels,
+        kernel: g.kernel,
+        stride: g.stride,
+        padding: g.padding,
+        epilogue: *epilogue,
+    };
+    let (reads, output) = (vec![cx.activation(0)?, weight, vectors, residual, gate], cx.output());
+    cx.step(kernel, reads, vec![output]);
+    Ok(())
+}

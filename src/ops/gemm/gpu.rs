@@ -1,0 +1,80 @@
+//! The product on the GPU: `gemm_tiled` (register blocks over workgroup memory, for hardware), and for software adapters
+//! `gemm_subgroup` or, without subgroups, `gemm_direct` (register tiles straight from memory).
+
+use super::ImplicitGemm;
+use crate::{
+    error::Result,
+    ops::Epilogue,
+    program::{AdapterClass, Caps, Kernel, Lowering, Packing, Params, padded_channels, params},
+};
+
+params! {
+    struct GemmParams {
+        rows: u32,
+        panels: u32,
+        in_h: u32,
+        in_w: u32,
+        in_channels4: u32,
+        read_channels4: u32,
+        out_h: u32,
+        out_w: u32,
+        out_channels: u32,
+        first_channel4: u32,
+        kernel_h: u32,
+        kernel_w: u32,
+        stride: u32,
+        padding: u32,
+    }
+}
+
+/// The kernel for an adapter, and the rows and columns that one of its workgroups computes; the numbers stand in the shaders too.
+fn variant(caps: &Caps) -> (Kernel, [usize; 2]) {
+    match (caps.class, caps.subgroup) {
+        (AdapterClass::Hardware, _) => (Kernel::new("gemm_tiled"), [64, 64]),
+        (AdapterClass::Software, Some(lanes @ (4 | 8))) => {
+            (Kernel::new("gemm_subgroup").with("SUBGROUP", lanes), [2 * lanes as usize, 4 * lanes as usize])
+        }
+        (AdapterClass::Software, _) => (Kernel::new("gemm_direct"), [64, 64]),
+    }
+}
+
+/// Pushes the dispatches of a product: one, or several over slices of the columns where the packed weight exceeds a binding.
+pub(in crate::ops) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &Epilogue) -> Result<()> {
+    let rows = g.images * g.output[0] * g.output[1];
+    let taps = g.kernel[0] * g.kernel[1];
+    let panel_bytes = (taps * padded_channels(g.read_channels) * 8 * 4) as u64;
+    let panels_that_fit = (cx.caps().max_storage_binding / panel_bytes) as usize;
+    if panels_that_fit == 0 {
+        return Err(cx.error(format!("eight output channels take {panel_bytes} bytes, more than a storage binding")));
+    }
+    let (kernel, tile) = variant(cx.caps());
+    let mut first = 0;
+    while first < g.output_channels {
+        let count = (g.output_channels - first).min(panels_that_fit * 8);
+        let packing = Packing::Panels { first, count, channels: g.read_channels, taps };
+        let weight = cx.weight(&[Some(1)], packing)?;
+        let padded = count.next_multiple_of(8);
+        let (kernel, [vectors, residual, gate]) = epilogue.bind(cx, kernel.clone(), first, padded)?;
+        let params = GemmParams {
+            rows: rows as u32,
+            panels: (padded / 8) as u32,
+            in_h: g.input[0] as u32,
+            in_w: g.input[1] as u32,
+            in_channels4: (padded_channels(g.input_channels) / 4) as u32,
+            read_channels4: (padded_channels(g.read_channels) / 4) as u32,
+            out_h: g.output[0] as u32,
+            out_w: g.output[1] as u32,
+            out_channels: g.output_channels as u32,
+            first_channel4: (first / 4) as u32,
+            kernel_h: g.kernel[0] as u32,
+            kernel_w: g.kernel[1] as u32,
+            stride: g.stride as u32,
+            padding: g.padding as u32,
+        };
+        let workgroups = rows.div_ceil(tile[0]) as u64 * padded.div_ceil(tile[1]) as u64;
+        let reads = vec![cx.activation(0)?, weight, vectors, residual, gate];
+        cx.dispatch(kernel, reads, vec![cx.output()], params.block(), workgroups);
+        first += count;
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! `layer_norm` on the GPU.
+
+use super::LayerNorm;
+use crate::{
+    error::Result,
+    ops::Lower,
+    program::{Gpu, Kernel, Lowering, Packing, Params, padded_channels, params},
+};
+
+params! {
+    struct LayerNormParams { rows: u32, channels: u32, eps: f32 }
+}
+
+impl Lower<Gpu> for LayerNorm {
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let shape = cx.shape(0);
+        let len = padded_channels(shape.last());
+        let vectors = cx.weight(&[Some(1), Some(2)], Packing::Vectors { len, first: 0, defaults: vec![0, 0] })?;
+        // A team of threads shares a row: one on software adapters, where a barrier costs more than it saves.
+        let team = if cx.caps().is_software() { 1 } else { 32 };
+        let params = LayerNormParams { rows: shape.rows() as u32, channels: shape.last() as u32, eps: self.eps };
+        let kernel = Kernel::new("layer_norm").with("TEAM", team);
+        let reads = vec![cx.activation(0)?, vectors];
+        let rows_per_workgroup = u64::from(64 / team);
+        cx.dispatch(kernel, reads, vec![cx.output()], params.block(), (shape.rows() as u64).div_ceil(rows_per_workgroup));
+        Ok(())
+    }
+}

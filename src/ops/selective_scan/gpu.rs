@@ -1,0 +1,103 @@
+//! `selective_scan` on the GPU.
+
+use super::{SelectiveScan, dims};
+use crate::{
+    error::Result,
+    ops::Lower,
+    program::{BufRef, CHANNEL_ALIGN, Gpu, Kernel, Lowering, Packing, Params, padded_channels, params},
+    tensor::Shape,
+};
+
+params! {
+    struct ScanParams {
+        images: u32,
+        length: u32,
+        channels: u32,
+        xz_stride: u32,
+        delta_stride: u32,
+        dbl_stride: u32,
+        b_offset: u32,
+        c_offset: u32,
+        vector_stride: u32,
+        segments: u32,
+        segment_length: u32,
+        steps: u32,
+    }
+}
+
+params! {
+    struct CarryParams { lanes: u32, channels: u32, segments: u32 }
+}
+
+/// Channels that a workgroup scans side by side.
+const CHANNELS: usize = 8;
+
+/// A thread's run of tokens past which a sequence is cut into segments with a workgroup each.
+const MAX_STEPS: usize = 32;
+
+/// Tokens of a thread's run within a segment.
+const SEGMENT_STEPS: usize = 16;
+
+impl Lower<Gpu> for SelectiveScan {
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        let shapes: Vec<&Shape> = (0..6).map(|i| cx.shape(i)).collect();
+        let d = dims(&shapes).map_err(|reason| cx.error(reason))?;
+        let chunks = chunks(cx, d.states)?;
+        let steps = d.length.div_ceil(chunks);
+        let (steps, segments) =
+            if steps <= MAX_STEPS { (steps, 1) } else { (SEGMENT_STEPS, d.length.div_ceil(SEGMENT_STEPS * chunks)) };
+        let vector_stride = padded_channels(d.channels);
+        let params = ScanParams {
+            images: d.images as u32,
+            length: d.length as u32,
+            channels: d.channels as u32,
+            xz_stride: padded_channels(d.width) as u32,
+            delta_stride: padded_channels(d.channels) as u32,
+            dbl_stride: padded_channels(d.rank + 2 * d.states) as u32,
+            b_offset: d.rank as u32,
+            c_offset: (d.rank + d.states) as u32,
+            vector_stride: vector_stride as u32,
+            segments: segments as u32,
+            segment_length: (steps * chunks) as u32,
+            steps: steps as u32,
+        };
+        let a = cx.weight(&[Some(3)], Packing::Rows { align: CHANNEL_ALIGN })?;
+        let vectors = Packing::Vectors { len: vector_stride, first: 0, defaults: vec![0, 0] };
+        let vectors = cx.weight(&[Some(4), Some(5)], vectors)?;
+        let reads = vec![cx.activation(0)?, cx.activation(1)?, cx.activation(2)?, a, vectors];
+        let specialise = |shader| {
+            Kernel::new(shader).with("STATES", d.states as u32).with("CHANNELS", CHANNELS as u32).with("CHUNKS", chunks as u32)
+        };
+        let workgroups = (d.images * d.channels.div_ceil(CHANNELS) * segments) as u64;
+        let mut carry = BufRef::Nothing;
+        if segments > 1 {
+            // Per image, segment and channel: the sum of delta and the S states that the segment leaves behind.
+            let lanes = d.images * d.channels;
+            let totals = cx.scratch((lanes * segments * (d.states + 1) * 4) as u64);
+            let starts = cx.scratch((lanes * segments * d.states * 4) as u64);
+            cx.dispatch(specialise("selective_scan_reduce"), reads.clone(), vec![totals], params.block(), workgroups);
+            let carry_params =
+                CarryParams { lanes: (lanes * d.states) as u32, channels: d.channels as u32, segments: segments as u32 };
+            let kernel = Kernel::new("selective_scan_carry").with("STATES", d.states as u32);
+            let threads = (lanes * d.states) as u64;
+            cx.dispatch(kernel, vec![BufRef::Buffer(totals), a], vec![starts], carry_params.block(), threads.div_ceil(64));
+            carry = BufRef::Buffer(starts);
+        }
+        let kernel = specialise("selective_scan").with("CARRY", (segments > 1).into());
+        cx.dispatch(kernel, [reads, vec![carry]].concat(), vec![cx.output()], params.block(), workgroups);
+        Ok(())
+    }
+}
+
+/// Runs of tokens that a workgroup scans in parallel: a power of two that fits workgroup memory and the number of threads.
+fn chunks(cx: &Lowering<'_>, states: usize) -> Result<usize> {
+    let wanted = if cx.caps().is_software() { 8 } else { 32 };
+    let fits = |chunks: usize| {
+        let threads = CHANNELS * chunks;
+        threads <= cx.caps().max_invocations as usize && threads * (states + 1) * 4 <= cx.caps().max_workgroup_storage as usize
+    };
+    (0..6)
+        .map(|shift| wanted >> shift)
+        .find(|chunks| *chunks > 0 && fits(*chunks))
+        .ok_or_else(|| cx.error(format!("{states} states do not fit the workgroup memory of the adapter")))
+}
