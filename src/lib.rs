@@ -22,6 +22,7 @@ pub mod models;
 pub mod ops;
 #[doc(hidden)]
 pub mod oracle;
+pub mod packed;
 pub mod passes;
 pub mod plan;
 mod platform;

@@ -4,7 +4,10 @@ use std::{
     borrow::Cow,
     fmt,
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use half::{bf16, f16};
@@ -151,6 +154,11 @@ pub trait ByteOwner: Send + Sync {
         true
     }
 
+    /// What the bytes are derived from, where that says all about them: equal texts mean equal bytes. None for memory of its own.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
     /// Hints that this range is not needed for now. Only memory that the system can fetch again, such as a mapped file, is let go.
     fn release(&self, _range: Range<usize>) {}
 }
@@ -168,6 +176,8 @@ impl<T: AsRef<[u8]> + Send + Sync> ByteOwner for Owned<T> {
 #[derive(Clone)]
 pub struct Bytes {
     owner: Arc<dyn ByteOwner>,
+    /// The owner's number, which no other owner of this process has or had.
+    number: u64,
     range: Range<usize>,
 }
 
@@ -185,7 +195,16 @@ impl Bytes {
 
     /// The `len` bytes that `owner` will have; whoever reads them before they are [`Bytes::ready`] finds none.
     pub fn pending(owner: impl ByteOwner + 'static, len: usize) -> Self {
-        Self { owner: Arc::new(owner), range: 0..len }
+        static OWNERS: AtomicU64 = AtomicU64::new(0);
+        Self { owner: Arc::new(owner), number: OWNERS.fetch_add(1, Ordering::Relaxed), range: 0..len }
+    }
+
+    /// What these bytes are: equal texts mean the same memory, or the same way of making it from the same memory.
+    pub fn identity(&self) -> String {
+        let Range { start, end } = self.range;
+        self.owner
+            .identity()
+            .map_or_else(|| format!("#{}[{start}..{end}]", self.number), |text| format!("{text}[{start}..{end}]"))
     }
 
     /// False while the bytes are still on their way.
@@ -214,7 +233,7 @@ impl Bytes {
             return None;
         }
         let start = self.range.start + range.start;
-        Some(Self { owner: self.owner.clone(), range: start..start + range.len() })
+        Some(Self { owner: self.owner.clone(), number: self.number, range: start..start + range.len() })
     }
 
     /// The bytes.
@@ -241,30 +260,6 @@ struct FloatBytes(Vec<f32>);
 impl AsRef<[u8]> for FloatBytes {
     fn as_ref(&self) -> &[u8] {
         bytemuck::cast_slice(&self.0)
-    }
-}
-
-/// What makes the values of a [`Tensor::computed`] from those of its sources.
-type Make = dyn Fn(&[Cow<'_, [f32]>]) -> Vec<f32> + Send + Sync;
-
-/// Values that are made at their first use.
-struct Computed {
-    sources: Vec<Tensor>,
-    make: Box<Make>,
-    values: OnceLock<Vec<f32>>,
-}
-
-impl ByteOwner for Computed {
-    fn bytes(&self) -> &[u8] {
-        let values = self.values.get_or_init(|| {
-            let sources: Vec<_> = self.sources.iter().map(Tensor::to_f32).collect();
-            (self.make)(&sources)
-        });
-        bytemuck::cast_slice(values)
-    }
-
-    fn ready(&self) -> bool {
-        self.sources.iter().all(Tensor::ready)
     }
 }
 
@@ -296,25 +291,14 @@ impl Tensor {
         Self::new(TensorDesc::f32(shape), Bytes::new(FloatBytes(values)))
     }
 
-    /// An F32 tensor whose values `make` derives from those of `sources` when they are first used: weights may be described
-    /// before they have arrived.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] when the shape has too many elements.
-    pub fn computed(
-        shape: impl Into<Shape>,
-        sources: Vec<Self>,
-        make: impl Fn(&[Cow<'_, [f32]>]) -> Vec<f32> + Send + Sync + 'static,
-    ) -> Result<Self> {
-        let desc = TensorDesc::f32(shape);
-        let bytes = desc.shape.checked_len().and_then(|n| n.checked_mul(4));
-        let bytes = bytes.ok_or_else(|| Error::InvalidArgument(format!("a tensor {desc} is too large")))?;
-        Self::new(desc, Bytes::pending(Computed { sources, make: Box::new(make), values: OnceLock::new() }, bytes))
-    }
-
     /// False while the values are still on their way.
     pub fn ready(&self) -> bool {
         self.bytes.ready()
+    }
+
+    /// What the tensor is, for whoever keeps something made of it: equal texts mean equal values.
+    pub fn identity(&self) -> String {
+        format!("{}{}", self.desc, self.bytes.identity())
     }
 
     /// Element type and shape.

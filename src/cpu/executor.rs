@@ -2,6 +2,7 @@
 
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     graph::{Graph, check_inputs},
+    packed::PackedWeight,
     passes,
     plan::{self, Arena},
     platform::{self, Stopwatch},
@@ -256,9 +258,6 @@ impl CpuExecutor {
 
 /// All weights in one block, packed by all threads; their host copies are let go.
 fn pack(program: &mut Program<Cpu>) -> Result<(Block, Vec<Region>)> {
-    if let Some(missing) = program.weights.iter().find(|w| !w.ready()) {
-        return Err(Error::InvalidArgument(format!("the weight `{}` has not arrived", missing.key)));
-    }
     let mut starts = Vec::with_capacity(program.weights.len());
     let mut end = 0;
     for weight in &program.weights {
@@ -268,13 +267,20 @@ fn pack(program: &mut Program<Cpu>) -> Result<(Block, Vec<Region>)> {
     let block = Block::new(end as u64 * 4, "preparing the weights")?;
     let regions: Vec<Region> = starts.iter().zip(&program.weights).map(|(start, w)| block.region(*start, w.len())).collect();
     let (weights, places) = (&program.weights, Places(&regions));
+    let failed = Mutex::new(None);
     platform::run_parts(weights.len(), platform::threads(), &|i, _| {
         let Region { start, len } = places.get(i);
         // SAFETY: every weight has a region of its own, which nobody else looks at yet.
-        weights[i].pack(unsafe { std::slice::from_raw_parts_mut(start, len) });
+        let packed = weights[i].pack(unsafe { std::slice::from_raw_parts_mut(start, len) });
         weights[i].release();
+        if let Err(error) = packed {
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
     });
-    program.weights.iter_mut().for_each(crate::program::PackedWeight::forget);
+    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    program.weights.iter_mut().for_each(PackedWeight::forget);
     Ok((block, regions))
 }
 

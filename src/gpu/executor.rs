@@ -14,9 +14,10 @@ use crate::{
     },
     graph::check_inputs,
     image::Preprocess,
+    packed::PackedWeight,
     plan::{self, Plan},
     platform::Stopwatch,
-    program::{BufRef, CHANNEL_ALIGN, PackedWeight, Program, padded_channels},
+    program::{BufRef, CHANNEL_ALIGN, Program, padded_channels},
     tensor::Tensor,
 };
 
@@ -114,9 +115,9 @@ impl GpuExecutor {
             BufRef::Nothing => Ok(Binding::whole(&nothing)),
             BufRef::Weight(id) => {
                 let weight = &program.weights[id.0];
-                let place = weights.get(&weight.key).filter(|place| place.bytes == weight.bytes());
+                let place = weights.get(weight.key()).filter(|place| place.bytes == weight.bytes());
                 let place = place.ok_or_else(|| Error::Gpu {
-                    reason: format!("weight `{}` was not uploaded, or that of another model was", weight.key),
+                    reason: format!("weight `{}` was not uploaded, or that of another model was", weight.name()),
                 })?;
                 Ok(Binding { buffer: place.buffer, offset: place.offset, size: std::num::NonZeroU64::new(place.bytes) })
             }

@@ -10,7 +10,7 @@ use wgpu::{Buffer, BufferUsages};
 use crate::{
     error::{Error, Result},
     gpu::GpuDevice,
-    program::PackedWeight,
+    packed::PackedWeight,
 };
 
 /// WebGPU's alignment of binding offsets.
@@ -36,6 +36,9 @@ pub struct WeightStore {
 
 #[derive(Debug, Default)]
 struct Pages {
+    /// The device that has them.
+    device: Option<wgpu::Device>,
+    /// By [`PackedWeight::key`].
     placed: HashMap<String, Placed>,
     buffers: Vec<Buffer>,
     /// Where the next weight goes in the last buffer.
@@ -48,23 +51,31 @@ impl WeightStore {
     /// # Errors
     /// [`Error::OutOfMemory`] when the device cannot hold them, [`Error::DeviceLost`] when it went away.
     pub(crate) async fn upload(&self, gpu: &GpuDevice, weights: &mut [PackedWeight]) -> Result<()> {
-        let mut left: u64 = weights.iter().filter(|w| !self.holds(&w.key)).map(|w| w.bytes().next_multiple_of(ALIGN)).sum();
-        let mut pending = 0;
+        self.belongs_to(gpu)?;
+        let missing = weights.iter().filter(|w| !self.holds(w.key()));
+        let mut left: u64 = missing.map(|w| w.bytes().next_multiple_of(ALIGN)).sum();
         let mut packed: Vec<f32> = Vec::new();
+        // What is on its way to the device; until it is there, the host keeps it.
+        let mut sent = Vec::new();
         // Whether the device took what was handed to it; on the web an answer takes its time, so many are awaited together.
         let mut answers = Vec::new();
-        for weight in weights.iter_mut().filter(|w| w.ready() && !self.holds(&w.key)) {
+        let mut pending = 0;
+        for i in 0..weights.len() {
+            let weight = &weights[i];
+            if !weight.ready() || self.holds(weight.key()) {
+                continue;
+            }
             let bytes = weight.bytes();
             let (buffer, offset) = self.place(gpu, bytes, left).await?;
             left -= bytes.next_multiple_of(ALIGN);
             packed.clear();
             packed.resize(weight.len(), 0.0);
-            weight.pack(&mut packed);
+            weight.pack(&mut packed)?;
             weight.release();
             let watch = gpu.watch();
             gpu.queue.write_buffer(&buffer, offset, bytemuck::cast_slice(&packed));
             answers.push(watch.close());
-            weight.forget();
+            sent.push((i, Placed { buffer, offset, bytes }));
             pending += bytes;
             if pending >= FLUSH {
                 pending = 0;
@@ -72,8 +83,8 @@ impl WeightStore {
                 for answer in answers.drain(..) {
                     answer.await?;
                 }
+                self.arrived(weights, &mut sent);
             }
-            self.lock().placed.insert(weight.key.clone(), Placed { buffer, offset, bytes });
         }
         if pending > 0 {
             gpu.idle().await?;
@@ -81,7 +92,31 @@ impl WeightStore {
         for answer in answers {
             answer.await?;
         }
+        self.arrived(weights, &mut sent);
         gpu.check()
+    }
+
+    /// What was sent is on the device: the host lets go of its copies.
+    fn arrived(&self, weights: &mut [PackedWeight], sent: &mut Vec<(usize, Placed)>) {
+        for (i, placed) in sent.drain(..) {
+            self.lock().placed.insert(weights[i].key().to_owned(), placed);
+            weights[i].forget();
+        }
+    }
+
+    /// The first device that uploads something owns the store.
+    fn belongs_to(&self, gpu: &GpuDevice) -> Result<()> {
+        let mut pages = self.lock();
+        match &pages.device {
+            Some(device) if *device != gpu.device => {
+                Err(Error::InvalidArgument("these weights are on another device; give every device a store of its own".into()))
+            }
+            Some(_) => Ok(()),
+            None => {
+                pages.device = Some(gpu.device.clone());
+                Ok(())
+            }
+        }
     }
 
     /// Room for `bytes`, with `left` bytes to come in all.

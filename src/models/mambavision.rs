@@ -9,7 +9,7 @@ use crate::{
     graph::{Builder, Graph, Layout, Value},
     models::{BuildOptions, finish_head},
     ops::{Act, Attention, DepthwiseConv2d, Epilogue, SelectiveScan},
-    tensor::Tensor,
+    packed::Recipe,
     weights::Weights,
 };
 
@@ -181,7 +181,7 @@ impl MambaVision {
         let delta = g.linear(&dt_proj, x_dbl, rank, half, true)?;
 
         let a_log = w.get("A_log", &[half, states])?;
-        let a = Tensor::computed([half, states], vec![a_log], |from| from[0].iter().map(|v| -v.exp()).collect())?;
+        let a = Recipe::NegExp(a_log).tensor([half, states])?;
         let a = g.constant(format!("-exp({})", w.path("A_log")), a);
         let d = g.weight(w, "D", &[half])?;
         let delta_bias = g.weight(&dt_proj, "bias", &[half])?;
@@ -194,7 +194,7 @@ impl MambaVision {
         let (shape, k) = (g.shape(xz).dims().to_vec(), self.d_conv);
         let halves = vec![w.get("conv1d_x.weight", &[half, 1, k])?, w.get("conv1d_z.weight", &[half, 1, k])?];
         let name = format!("{} + conv1d_z.weight", w.path("conv1d_x.weight"));
-        let taps = g.constant(name, Tensor::computed([2 * half, 1, 1, k], halves, |from| from.concat())?);
+        let taps = g.constant(name, Recipe::Concat(halves).tensor([2 * half, 1, 1, k])?);
         let &[b, l, c] = shape.as_slice() else {
             return Err(Error::Shape {
                 op: "conv1d",

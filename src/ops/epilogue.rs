@@ -3,7 +3,8 @@
 use crate::{
     error::Result,
     ops::{Act, exact},
-    program::{BufRef, Cpu, Kernel, Lowering, Packing},
+    packed::Packing,
+    program::{BufRef, Cpu, Kernel, Lowering},
     tensor::{Shape, Tensor},
 };
 

@@ -1,11 +1,10 @@
 //! Folds an inference batch norm into the convolution before it: conv(x) W + b, normalised, is conv(x) (W s) + (b s + t).
 
-use std::borrow::Cow;
-
 use crate::{
     error::Result,
     graph::{Graph, Kind, Node, Value},
-    ops::{Act, BatchNorm, Epilogue, Op},
+    ops::{Act, Epilogue, Op},
+    packed::{Norm, Recipe},
     passes::rewrite::Rewrite,
     tensor::Tensor,
 };
@@ -40,11 +39,10 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
             let (conv, x) = (conv.clone().with_epilogue(Epilogue::biased(true)), conv_inputs[0]);
             let weight_name = rewrite.new.node(conv_inputs[1]).name.clone();
             let channels = vectors[0].shape().len();
-            let norm = *norm;
-            let sources = [vectors.clone(), vec![weight.clone()]].concat();
-            let folded = Tensor::computed(weight.shape().clone(), sources, move |from| scaled_filters(norm, from))?;
-            let sources = vectors.into_iter().chain(bias).collect();
-            let moved = Tensor::computed([channels], sources, move |from| moved_bias(norm, from))?;
+            let Ok(vectors) = <[Tensor; 4]>::try_from(vectors) else { return Ok(None) };
+            let norm = Norm { vectors, eps: norm.eps };
+            let folded = Recipe::ScaleFilters { weight: weight.clone(), norm: norm.clone() }.tensor(weight.shape().clone())?;
+            let moved = Recipe::ShiftBias { bias, norm }.tensor([channels])?;
             let weight = rewrite.new.constant(format!("{weight_name} * {norm_name}"), folded);
             let bias = rewrite.new.constant(format!("{norm_name} shift"), moved);
             rewrite.new.op(norm_name.clone(), conv, vec![x, weight, bias]).map(Some)
@@ -52,33 +50,12 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
     )
 }
 
-/// The filters, each times its channel's factor; `from` is the norm's four vectors and the weight.
-fn scaled_filters(norm: BatchNorm, from: &[Cow<'_, [f32]>]) -> Vec<f32> {
-    let (scale, _) = norm.affine(&from[0], &from[1], &from[2], &from[3]);
-    // The output channel is the outermost axis.
-    let mut folded = from[4].to_vec();
-    let per_channel = folded.len() / scale.len().max(1);
-    for (filter, s) in folded.chunks_exact_mut(per_channel.max(1)).zip(&scale) {
-        for v in filter {
-            *v = (f64::from(*v) * s) as f32;
-        }
-    }
-    folded
-}
-
-/// The bias of the folded convolution; `from` is the norm's four vectors and the convolution's own bias, if it has one.
-fn moved_bias(norm: BatchNorm, from: &[Cow<'_, [f32]>]) -> Vec<f32> {
-    let (scale, shift) = norm.affine(&from[0], &from[1], &from[2], &from[3]);
-    let own = |i: usize| from.get(4).map_or(0.0, |bias| f64::from(bias[i]));
-    scale.iter().zip(&shift).enumerate().map(|(i, (s, t))| (own(i) * s + t) as f32).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         graph::Layout,
-        ops::Conv2d,
+        ops::{BatchNorm, Conv2d},
         passes::{dead_nodes, rewrite::tests::assert_same_results},
     };
 

@@ -69,7 +69,7 @@ where
     }
     for weight in &program.weights {
         if weight.bytes() > T::max_binding(caps) {
-            return Err(too_large(&weight.key, weight.bytes(), T::max_binding(caps)));
+            return Err(too_large(weight.name(), weight.bytes(), T::max_binding(caps)));
         }
     }
     for output in graph.outputs() {

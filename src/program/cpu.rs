@@ -122,7 +122,7 @@ kernels! {
 
 /// `out = epilogue(x W^T)` over the pixels of an image, or over rows.
 ///
-/// Reads x `(images, h, w, input_channels)`, the weight as [`crate::program::Packing::Columns`], vectors (bias, then scale, each
+/// Reads x `(images, h, w, input_channels)`, the weight as [`crate::packed::Packing::Columns`], vectors (bias, then scale, each
 /// padded to whole vectors), residual, gate. Writes `(images, h', w', output_channels)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gemm {
@@ -148,7 +148,7 @@ pub struct Gemm {
     pub epilogue: Epilogue,
 }
 
-/// One filter a channel. Reads x, the weight as [`crate::program::Packing::Taps`] without padding, vectors, residual, gate.
+/// One filter a channel. Reads x, the weight as [`crate::packed::Packing::Taps`] without padding, vectors, residual, gate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DepthwiseConv2d {
     /// Batch.

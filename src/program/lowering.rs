@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use crate::{
     error::{Error, Result},
+    packed::{PackedWeight, Packing},
     program::{
-        BufId, BufRef, BufferInfo, Cpu, Dispatch, Gpu, Kernel, Label, PackedWeight, Packing, ParamBlock, Program, Target,
-        WeightId, cpu, fold_grid,
+        BufId, BufRef, BufferInfo, Cpu, Dispatch, Gpu, Kernel, Label, ParamBlock, Program, Target, WeightId, cpu, fold_grid,
     },
     tensor::{Shape, Tensor, TensorDesc},
 };
@@ -23,7 +23,7 @@ pub enum Operand {
     },
     /// A checkpoint tensor or one derived from it.
     Constant {
-        /// Checkpoint key or derived name; unique in the graph.
+        /// Checkpoint key or derived name.
         name: String,
         /// The values.
         tensor: Tensor,
@@ -134,13 +134,13 @@ impl<'a, T: Target> Lowering<'a, T> {
             names.push(name);
             tensors.push(tensor);
         }
-        let key = format!("{}|{packing:?}", names.join("+"));
-        if let Some(id) = self.weight_ids.get(&key) {
+        let weight = PackedWeight::new(names.join(" + "), tensors, packing);
+        if let Some(id) = self.weight_ids.get(weight.key()) {
             return Ok(BufRef::Weight(*id));
         }
         let id = WeightId(self.program.weights.len());
-        self.program.weights.push(PackedWeight::new(key.clone(), tensors, packing));
-        self.weight_ids.insert(key, id);
+        self.weight_ids.insert(weight.key().to_owned(), id);
+        self.program.weights.push(weight);
         Ok(BufRef::Weight(id))
     }
 

@@ -7,18 +7,16 @@
 mod caps;
 pub mod cpu;
 mod lowering;
-mod packing;
 mod params;
 mod target;
 
 pub use caps::{AdapterClass, Caps};
 pub use lowering::{Lowering, Operand};
-pub use packing::{PackedWeight, Packing};
 pub(crate) use params::params;
 pub use params::{ParamBlock, Params};
 pub use target::{Cpu, Gpu, Step, Target};
 
-use crate::tensor::Shape;
+use crate::{packed::PackedWeight, tensor::Shape};
 
 /// Channels are padded to a multiple of four in device buffers, so every kernel reads `vec4`s; the padding holds zeros.
 pub const CHANNEL_ALIGN: usize = 4;

@@ -8,8 +8,9 @@ use crate::{
     error::{Error, Result},
     gpu::{GpuDevice, GpuExecutor, WeightStore},
     graph::{Graph, Kind, Node},
+    packed::PackedWeight,
     passes, plan,
-    program::{PackedWeight, Program},
+    program::Program,
 };
 
 /// A session in the making: its weights may still be on their way.
@@ -52,7 +53,7 @@ impl Preparation {
     /// Bytes of weights on the device, and of all weights.
     pub fn uploaded(&self) -> (u64, u64) {
         let Some((_, program)) = &self.gpu else { return (0, 0) };
-        let bytes = program.weights.iter().filter(|w| self.weights.holds(&w.key)).map(PackedWeight::bytes).sum();
+        let bytes = program.weights.iter().filter(|w| self.weights.holds(w.key())).map(PackedWeight::bytes).sum();
         (bytes, program.weight_bytes())
     }
 

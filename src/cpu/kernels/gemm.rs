@@ -3,13 +3,19 @@
 use super::{Io, Kernel, run_of};
 use crate::{
     cpu::tile::{self, Finish, MAX_ROWS, Tile},
-    program::cpu::{Caps, Gemm},
+    program::cpu::{Caps, Gemm, Isa},
 };
 
 /// Pointers to rows that are gathered before the panels are gone through: a group of tiles that stays in the second-level cache.
-const POINTERS: usize = 2048;
-/// Values of the left matrix in such a group, at most.
-const GROUP_VALUES: usize = 1 << 16;
+const POINTERS: usize = 8192;
+/// Values of the left matrix in such a group, at most. The larger it is, the fewer times the weight passes by.
+const fn group_values(isa: Isa) -> usize {
+    match isa {
+        // Processors with these vectors have a megabyte of that cache or two.
+        Isa::Avx512 => 1 << 18,
+        _ => 1 << 16,
+    }
+}
 
 /// How the work is cut.
 struct Cut {
@@ -35,9 +41,15 @@ impl Gemm {
         let height = caps.isa.tile_rows().min(POINTERS / self.taps()).max(1);
         let tiles = self.rows().div_ceil(height);
         let panels = self.output_channels.div_ceil(caps.isa.lanes() * caps.isa.panel_vectors());
-        let wanted = if caps.threads == 1 { 1 } else { 4 * caps.threads };
-        // Tiles of all panels where there are enough; a few rows are cut across, so that each thread reads a part of the weight.
-        let parts = if tiles >= wanted { [wanted, 1] } else { [1, wanted.min(panels)] };
+        let wanted = if caps.threads == 1 { 1 } else { 3 * caps.threads };
+        // A cut across reads the image several times, a cut down the weight: whichever is smaller is read again.
+        let image = self.images * self.input[0] * self.input[1] * self.read_channels;
+        let down = image > self.taps() * self.read_channels * self.output_channels;
+        let parts = match [tiles, panels] {
+            [tiles, _] if down && tiles >= wanted => [wanted, 1],
+            [_, panels] if panels >= wanted => [1, wanted],
+            [tiles, panels] => [wanted.div_ceil(panels).min(tiles), panels],
+        };
         Cut { tiles, panels, parts }
     }
 
@@ -93,7 +105,9 @@ impl Kernel for Gemm {
         let tiles = run_of(cut.tiles, cut.parts[0], part / cut.parts[1]);
         let rows_of = |tile: usize| run_of(rows, cut.tiles, tile);
         let height = rows.div_ceil(cut.tiles.max(1));
-        let group = (POINTERS / (height * self.taps()).max(1)).min(GROUP_VALUES / (height * k).max(1)).max(1);
+        // Rows of the image that a tile adds to those of the tile before it.
+        let values = height * self.read_channels * self.stride * self.stride;
+        let group = (POINTERS / (height * self.taps()).max(1)).min(group_values(caps.isa) / values.max(1)).max(1);
         GATHERED.with_borrow_mut(|(pointers, shapes)| {
             for first in tiles.clone().step_by(group) {
                 let group = first..(first + group).min(tiles.end);

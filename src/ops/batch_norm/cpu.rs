@@ -4,8 +4,9 @@ use super::BatchNorm;
 use crate::{
     error::Result,
     ops::Lower,
+    packed::Packing,
     program::{
-        Cpu, Lowering, Packing,
+        Cpu, Lowering,
         cpu::{Pointwise, PointwiseMode},
     },
 };

@@ -6,6 +6,7 @@ mod gpu;
 use crate::{
     error::Result,
     ops::{Operator, exact, exactly, vector_of},
+    packed::affine,
     tensor::{Shape, Tensor},
 };
 
@@ -16,16 +17,6 @@ use crate::{
 pub struct BatchNorm {
     /// Added to the variance.
     pub eps: f32,
-}
-
-impl BatchNorm {
-    /// The normalisation as `x * scale + shift`, computed in f64: `(scale, shift)`.
-    pub fn affine(&self, weight: &[f32], bias: &[f32], mean: &[f32], variance: &[f32]) -> (Vec<f64>, Vec<f64>) {
-        let scale: Vec<f64> =
-            weight.iter().zip(variance).map(|(w, v)| f64::from(*w) / (f64::from(*v) + f64::from(self.eps)).sqrt()).collect();
-        let shift = scale.iter().zip(bias).zip(mean).map(|((s, b), m)| f64::from(*b) - f64::from(*m) * s).collect();
-        (scale, shift)
-    }
 }
 
 impl Operator for BatchNorm {
@@ -43,7 +34,7 @@ impl Operator for BatchNorm {
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let [weight, bias, mean, variance] = [1, 2, 3, 4].map(|i: usize| inputs[i].to_f32());
-        let (scale, shift) = self.affine(&weight, &bias, &mean, &variance);
+        let (scale, shift) = affine([&weight, &bias, &mean, &variance], self.eps);
         let vectors = scale.iter().zip(&shift).cycle();
         let values = exact::values(inputs[0]).into_iter().zip(vectors).map(|(v, (s, t))| v * s + t).collect();
         exact::tensor(inputs[0].shape().clone(), values)

@@ -4,7 +4,8 @@ use super::ClassActivation;
 use crate::{
     error::Result,
     ops::Lower,
-    program::{Gpu, Kernel, Lowering, Packing, Params, padded_channels, params},
+    packed::Packing,
+    program::{Gpu, Kernel, Lowering, Params, padded_channels, params},
 };
 
 params! {

@@ -4,7 +4,8 @@ use super::DepthwiseConv2d;
 use crate::{
     error::Result,
     ops::{Lower, conv2d::nhwc},
-    program::{Cpu, Lowering, Packing, cpu},
+    packed::Packing,
+    program::{Cpu, Lowering, cpu},
 };
 
 impl Lower<Cpu> for DepthwiseConv2d {

@@ -4,7 +4,8 @@ use super::ImplicitGemm;
 use crate::{
     error::Result,
     ops::Epilogue,
-    program::{Cpu, Lowering, Packing, cpu},
+    packed::Packing,
+    program::{Cpu, Lowering, cpu},
 };
 
 /// Pushes the step of a product.

@@ -5,7 +5,8 @@ use super::ImplicitGemm;
 use crate::{
     error::Result,
     ops::Epilogue,
-    program::{AdapterClass, Caps, Kernel, Lowering, Packing, Params, padded_channels, params},
+    packed::Packing,
+    program::{AdapterClass, Caps, Kernel, Lowering, Params, padded_channels, params},
 };
 
 params! {

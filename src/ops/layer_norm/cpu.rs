@@ -4,7 +4,8 @@ use super::LayerNorm;
 use crate::{
     error::Result,
     ops::Lower,
-    program::{Cpu, Lowering, Packing, cpu},
+    packed::Packing,
+    program::{Cpu, Lowering, cpu},
 };
 
 impl Lower<Cpu> for LayerNorm {

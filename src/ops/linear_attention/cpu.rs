@@ -4,7 +4,8 @@ use super::LinearAttention;
 use crate::{
     error::Result,
     ops::Lower,
-    program::{BufRef, Cpu, Lowering, Packing, cpu},
+    packed::Packing,
+    program::{BufRef, Cpu, Lowering, cpu},
     tensor::Shape,
 };
 

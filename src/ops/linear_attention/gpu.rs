@@ -4,7 +4,8 @@ use super::LinearAttention;
 use crate::{
     error::Result,
     ops::Lower,
-    program::{BufRef, CHANNEL_ALIGN, Gpu, Kernel, Lowering, Packing, Params, padded_channels, params},
+    packed::Packing,
+    program::{BufRef, CHANNEL_ALIGN, Gpu, Kernel, Lowering, Params, padded_channels, params},
     tensor::Shape,
 };
 

@@ -4,7 +4,8 @@ use super::{Add, Mul, Scale};
 use crate::{
     error::Result,
     ops::{Act, Lower},
-    program::{BufRef, CHANNEL_ALIGN, Gpu, Kernel, Lowering, Packing, Params, device_bytes, padded_channels, params},
+    packed::Packing,
+    program::{BufRef, CHANNEL_ALIGN, Gpu, Kernel, Lowering, Params, device_bytes, padded_channels, params},
 };
 
 params! {

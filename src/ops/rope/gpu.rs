@@ -4,7 +4,8 @@ use super::Rope;
 use crate::{
     error::Result,
     ops::Lower,
-    program::{CHANNEL_ALIGN, Gpu, Kernel, Lowering, Packing, Params, padded_channels, params},
+    packed::Packing,
+    program::{CHANNEL_ALIGN, Gpu, Kernel, Lowering, Params, padded_channels, params},
 };
 
 params! {

@@ -4,7 +4,8 @@ use super::{SelectiveScan, dims};
 use crate::{
     error::Result,
     ops::Lower,
-    program::{Cpu, Lowering, Packing, cpu},
+    packed::Packing,
+    program::{Cpu, Lowering, cpu},
     tensor::Shape,
 };
 

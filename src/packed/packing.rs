@@ -1,0 +1,191 @@
+//! How the values of a weight are laid out for a device.
+
+use super::affine;
+use crate::tensor::Tensor;
+
+/// Columns of a GEMM panel: what one thread of the direct kernel computes.
+const PANEL: usize = 8;
+/// What channels are padded to a multiple of on GPUs.
+const CHANNEL_ALIGN: usize = 4;
+
+/// The layout of a packed weight.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Packing {
+    /// A dense convolution or linear weight `[N, C, taps..]` as panels `(n / 8, taps * C4, 8)`, where C4 is C padded to four:
+    /// consecutive columns are contiguous, so a slice of the columns is a slice of the buffer.
+    Panels {
+        /// Output channels of the whole weight that go into this buffer; the start is a multiple of 8.
+        first: usize,
+        /// How many of them.
+        count: usize,
+        /// Input channels.
+        channels: usize,
+        /// Kernel positions: kh * kw.
+        taps: usize,
+    },
+    /// A dense convolution or linear weight `[N, C, taps..]` for processor cores: panels of `width` columns as `(taps * C, width)`,
+    /// the last one as narrow as whole vectors allow.
+    Columns {
+        /// Values of a vector.
+        lanes: usize,
+        /// Columns of a panel.
+        width: usize,
+        /// Input channels.
+        channels: usize,
+        /// Kernel positions: kh * kw.
+        taps: usize,
+    },
+    /// A depthwise weight `[C, 1, taps..]` as `(taps, C)`.
+    Taps {
+        /// Kernel positions: kh * kw.
+        taps: usize,
+        /// C.
+        channels: usize,
+        /// What C is padded to a multiple of.
+        align: usize,
+    },
+    /// Vectors, each as one row padded with `fill` to `len`; an absent piece is a row of `default`.
+    Vectors {
+        /// Padded length of a row.
+        len: usize,
+        /// First element taken of each vector.
+        first: usize,
+        /// Value of absent pieces, one for each row, as f32 bits.
+        defaults: Vec<u32>,
+    },
+    /// A matrix `[R, C]`, row by row.
+    Rows {
+        /// What C is padded to a multiple of.
+        align: usize,
+    },
+    /// A matrix `[R, C]`, column by column.
+    Transposed,
+    /// A batch norm's weight, bias, mean and variance as a row of factors and a row of terms.
+    Affine {
+        /// Added to the variance, as f32 bits.
+        eps: u32,
+    },
+}
+
+impl Packing {
+    /// Number of values that these pieces take.
+    pub(super) fn len(&self, pieces: &[Option<Tensor>]) -> usize {
+        match self {
+            Self::Panels { count, channels, taps, .. } => {
+                count.next_multiple_of(PANEL) * taps * channels.next_multiple_of(CHANNEL_ALIGN)
+            }
+            Self::Columns { lanes, channels, taps, .. } => {
+                let columns = pieces.iter().flatten().map(|t| t.shape().dims().first().copied().unwrap_or(0));
+                columns.sum::<usize>().next_multiple_of(*lanes) * channels * taps
+            }
+            Self::Taps { taps, channels, align } => taps * channels.next_multiple_of(*align),
+            Self::Vectors { len, .. } => len * pieces.len(),
+            Self::Rows { align } => {
+                pieces.iter().flatten().map(|t| t.shape().rows() * t.shape().last().next_multiple_of(*align)).sum()
+            }
+            Self::Transposed => pieces.iter().flatten().map(|t| t.shape().len()).sum(),
+            Self::Affine { .. } => pieces.iter().flatten().map(|t| t.shape().len()).sum::<usize>() / 2,
+        }
+    }
+
+    /// Writes the pieces into `out`, which has as many values as they take and is all zero.
+    pub(super) fn pack(&self, pieces: &[Option<Tensor>], out: &mut [f32]) {
+        match self {
+            Self::Panels { first, count, channels, taps } => {
+                for piece in pieces.iter().flatten() {
+                    pack_panels(&piece.to_f32(), *first, *count, *channels, *taps, out);
+                }
+            }
+            Self::Columns { lanes, width, channels, taps } => {
+                for piece in pieces.iter().flatten() {
+                    pack_columns(&piece.to_f32(), [*lanes, *width], *channels, *taps, out);
+                }
+            }
+            Self::Taps { taps, channels, align } => {
+                for piece in pieces.iter().flatten() {
+                    pack_taps(&piece.to_f32(), *taps, channels.next_multiple_of(*align), out);
+                }
+            }
+            Self::Vectors { len, first, defaults } => {
+                for ((row, piece), default) in out.chunks_exact_mut(*len).zip(pieces).zip(defaults) {
+                    match piece {
+                        Some(tensor) => {
+                            for (dst, src) in row.iter_mut().zip(tensor.to_f32().iter().skip(*first)) {
+                                *dst = *src;
+                            }
+                        }
+                        None => row.fill(f32::from_bits(*default)),
+                    }
+                }
+            }
+            Self::Rows { align } => {
+                let mut rest = out;
+                for piece in pieces.iter().flatten() {
+                    let width = piece.shape().last();
+                    let padded = width.next_multiple_of(*align).max(1);
+                    let (rows, tail) = rest.split_at_mut(piece.shape().rows() * padded);
+                    for (dst, src) in rows.chunks_exact_mut(padded).zip(piece.to_f32().chunks_exact(width.max(1))) {
+                        dst[..width].copy_from_slice(src);
+                    }
+                    rest = tail;
+                }
+            }
+            Self::Transposed => {
+                for piece in pieces.iter().flatten() {
+                    let (rows, width) = (piece.shape().rows(), piece.shape().last());
+                    for (row, values) in piece.to_f32().chunks_exact(width.max(1)).enumerate() {
+                        for (column, value) in values.iter().enumerate() {
+                            out[column * rows + row] = *value;
+                        }
+                    }
+                }
+            }
+            Self::Affine { eps } => {
+                if let [Some(weight), Some(bias), Some(mean), Some(variance)] = pieces {
+                    let [weight, bias, mean, variance] = [weight, bias, mean, variance].map(Tensor::to_f32);
+                    let (factors, terms) = affine([&weight, &bias, &mean, &variance], f32::from_bits(*eps));
+                    out.iter_mut().zip(factors.into_iter().chain(terms)).for_each(|(out, v)| *out = v as f32);
+                }
+            }
+        }
+    }
+}
+
+/// `weight` is `[channels, taps]`; see [`Packing::Taps`].
+fn pack_taps(weight: &[f32], taps: usize, stride: usize, out: &mut [f32]) {
+    for (channel, kernel) in weight.chunks_exact(taps).enumerate() {
+        for (tap, value) in kernel.iter().enumerate() {
+            out[tap * stride + channel] = *value;
+        }
+    }
+}
+
+/// `weight` is `[N, channels, taps]`; see [`Packing::Columns`].
+fn pack_columns(weight: &[f32], [lanes, width]: [usize; 2], channels: usize, taps: usize, out: &mut [f32]) {
+    let inner = channels * taps;
+    for (panel, filters) in weight.chunks(inner * width).enumerate() {
+        let padded = (filters.len() / inner).next_multiple_of(lanes);
+        let panel = &mut out[panel * width * inner..][..inner * padded];
+        for (column, filter) in filters.chunks_exact(inner).enumerate() {
+            for (channel, kernel) in filter.chunks_exact(taps).enumerate() {
+                for (tap, value) in kernel.iter().enumerate() {
+                    panel[(tap * channels + channel) * padded + column] = *value;
+                }
+            }
+        }
+    }
+}
+
+/// `weight` is `[N, channels, taps]`; see [`Packing::Panels`].
+fn pack_panels(weight: &[f32], first: usize, count: usize, channels: usize, taps: usize, out: &mut [f32]) {
+    let padded = channels.next_multiple_of(CHANNEL_ALIGN);
+    let rows = weight.chunks_exact(channels * taps).skip(first).take(count);
+    for (n, row) in rows.enumerate() {
+        let panel = n / PANEL * (taps * padded * PANEL);
+        for (channel, kernel) in row.chunks_exact(taps).enumerate() {
+            for (tap, value) in kernel.iter().enumerate() {
+                out[panel + (tap * padded + channel) * PANEL + n % PANEL] = *value;
+            }
+        }
+    }
+}
