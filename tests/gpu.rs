@@ -279,7 +279,7 @@ fn the_largest_model_loads_on_lavapipe() {
     let name = "mamba_vision_l3_512_21k";
     let preset = preset(name).unwrap();
     let options = BuildOptions { batch: 1, size: [512, 512], top_k: Some(TopK::plain(5)), class_activation: false };
-    let graph = preset.architecture.build(name, &Weights::zeros(name), &options).unwrap().select(&["top_k"]).unwrap();
+    let graph = preset.architecture.build(name, &Weights::synthetic(name), &options).unwrap().select(&["top_k"]).unwrap();
     let device = Device::Gpu(devices::lavapipe());
     let session = block_on(Session::new(&graph, &device)).unwrap();
     assert!(session.stats().weights_bytes > 2_900_000_000, "{:?}", session.stats());

@@ -1,0 +1,114 @@
+"""ONNX Runtime and webmamba on the CPU, in turns: python -m benches.peers.cpu [--rounds N] [--json FILE]"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+import torch.nn.functional as F
+
+import training.mambavision
+from training.models import build
+
+MODELS = {
+    "mamba_vision_t": {
+        "model_type": "mambavision", "dim": 80, "in_dim": 32, "depths": [1, 3, 8, 4], "num_heads": [2, 4, 8, 16],
+        "window_size": [8, 8, 14, 7], "num_classes": 1000,
+    },
+    "mila_t": {
+        "model_type": "mila", "resolution": 224, "embed_dim": 64, "depths": [2, 4, 8, 4], "num_heads": [2, 4, 8, 16],
+        "num_classes": 1000,
+    },
+}
+SIZE = 224
+
+
+def prefix_scan(u, delta, a, b, c, d, delta_bias):
+    """The selective scan in log2(L) steps over all tokens at once."""
+    delta = F.softplus(delta + delta_bias)
+    decay = torch.exp(delta.unsqueeze(-1) * a)
+    h = (delta * u).unsqueeze(-1) * b.unsqueeze(2)
+    step = 1
+    while step < u.shape[1]:
+        h = torch.cat([h[:, :step], h[:, step:] + decay[:, step:] * h[:, :-step]], 1)
+        decay = torch.cat([decay[:, :step], decay[:, step:] * decay[:, :-step]], 1)
+        step *= 2
+    return torch.matmul(h, c.unsqueeze(-1)).squeeze(-1) + u * d
+
+
+def export(name: str, batch: int, folder: Path) -> Path:
+    """The network as ONNX, once for each batch size, so that every shape is known."""
+    path = folder / f"{name}_{batch}.onnx"
+    torch.manual_seed(0)
+    network = build(MODELS[name]).eval()
+    torch.onnx.export(network, (torch.zeros(batch, 3, SIZE, SIZE),), str(path), input_names=["x"], output_names=["y"],
+                      opset_version=18, dynamo=True, verbose=False)
+    return path
+
+
+def onnx_runtime(path: Path, batch: int, threads: int):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(1).standard_normal((batch, 3, SIZE, SIZE), dtype=np.float32)
+
+    def run(iterations: int) -> float:
+        times = []
+        for _ in range(iterations):
+            start = time.perf_counter()
+            session.run(None, {"x": x})
+            times.append(time.perf_counter() - start)
+        return 1e3 * statistics.median(times)
+
+    run(2)
+    return run
+
+
+def webmamba(binary: Path, name: str, batch: int, threads: int, iterations: int) -> float:
+    command = [str(binary), "bench", "--synthetic", "--arch", name, "--batch", str(batch), "--device", "cpu", "--json",
+               "--iters", str(iterations)]
+    result = subprocess.run(command, env={**os.environ, "WEBMAMBA_THREADS": str(threads)}, check=True, capture_output=True)
+    return json.loads(result.stdout)["median_ms"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", type=Path, default=Path("target/release/webmamba"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--json", type=Path, help="write all numbers here")
+    args = parser.parse_args()
+    training.mambavision.selective_scan = prefix_scan
+    rows = []
+    print("| model | batch | threads | ONNX Runtime, ms | webmamba, ms | ratio, median of rounds |")
+    print("|---|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in MODELS:
+            for batch in args.batches:
+                path = export(name, batch, Path(folder))
+                for threads in args.threads:
+                    theirs = onnx_runtime(path, batch, threads)
+                    iterations = 10 if batch == 1 else 3
+                    rounds = [(theirs(iterations), webmamba(args.binary, name, batch, threads, iterations))
+                              for _ in range(args.rounds)]
+                    row = {"model": name, "batch": batch, "threads": threads, "rounds": rounds,
+                           "onnx_runtime_ms": statistics.median(r[0] for r in rounds),
+                           "webmamba_ms": statistics.median(r[1] for r in rounds),
+                           "ratio": statistics.median(r[0] / r[1] for r in rounds)}
+                    rows.append(row)
+                    print(f"| {name} | {batch} | {threads} | {row['onnx_runtime_ms']:.1f} | {row['webmamba_ms']:.1f} | {row['ratio']:.2f} |",
+                          flush=True)
+    if args.json:
+        args.json.write_text(json.dumps({"onnxruntime": onnxruntime.__version__, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
