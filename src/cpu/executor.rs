@@ -132,7 +132,8 @@ impl CpuExecutor {
     /// Prepares a graph as it is, with an instruction set and number of threads of the caller's choice.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when the processor does not have the instruction set; those of [`CpuExecutor::with_program`].
+    /// [`Error::InvalidArgument`] when the processor does not have the instruction set or a weight has not arrived;
+    /// [`Error::OutOfMemory`] when there is no memory for it.
     pub fn with_caps(graph: &Graph, caps: Caps) -> Result<Self> {
         let program = plan::lower::<Cpu>(graph, &caps)?;
         let arena = plan::arena(&program);
