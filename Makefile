@@ -56,7 +56,7 @@ lint: setup
 		-D warnings -A clippy::arc_with_non_send_sync -A clippy::drop_non_drop
 	RUSTDOCFLAGS="-D warnings" cargo doc --profile checked --no-deps
 	@# The systems that nothing here can run: everything must at least be well typed for them.
-	cargo check $(OTHER_TARGETS:%=--target %)
+	cargo check --profile checked $(OTHER_TARGETS:%=--target %)
 
 bench: setup build
 	cargo bench --bench ops

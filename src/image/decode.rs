@@ -106,6 +106,9 @@ type Decode<T> = std::result::Result<T, String>;
 
 /// As [`decode_other`], where need be after mending.
 fn decode_png(bytes: &[u8]) -> Decode<Decoded> {
+    if png::has_broken_palette(bytes) {
+        return Err("its palette ends inside of a colour".into());
+    }
     let decoded = decode_other(bytes, ImageFormat::Png);
     if decoded.is_err()
         && let Some(mended) = png::mended(bytes)

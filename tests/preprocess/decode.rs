@@ -140,6 +140,12 @@ fn palettes_and_packed_bits_are_expanded() {
 }
 
 #[test]
+fn a_palette_that_ends_inside_of_a_colour_is_refused() {
+    let palette = chunk(b"PLTE", &[10, 20, 30, 200]);
+    image_error(decode_bytes("x", &png(2, 1, 1, 3, &palette, &[0, 0b1000_0000])), "palette");
+}
+
+#[test]
 fn the_first_frame_of_a_gif() {
     let image = decode_bytes("x", &gif(&[[200, 10, 60, 255], [1, 2, 3, 255]])).unwrap();
     assert_eq!((image.width(), image.height()), (5, 4));

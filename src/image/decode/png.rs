@@ -33,6 +33,19 @@ pub(super) fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
     (data && out != bytes).then_some(out)
 }
 
+/// True when a palette ends inside of a colour, which the decoder of the `png` crate takes for granted not to happen.
+pub(super) fn has_broken_palette(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(SIGNATURE..).unwrap_or_default();
+    while let Some((length, kind)) = rest.split_first_chunk::<4>().and_then(|(length, rest)| Some((length, rest.get(..4)?))) {
+        let length = u32::from_be_bytes(*length) as usize;
+        if kind == b"PLTE" && !length.is_multiple_of(3) {
+            return true;
+        }
+        rest = rest.get(length.saturating_add(AROUND)..).unwrap_or_default();
+    }
+    false
+}
+
 /// CRC-32 as in the PNG standard.
 fn checksum(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
