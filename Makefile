@@ -1,5 +1,6 @@
 # make run     classifies the sample photographs
 # make test    passes all tests: CPU, lavapipe and SwiftShader (and a hardware GPU where there is one)
+# make test-runtimes   tries the npm package in Node 22, Deno, Bun, other bundlers and versions of TypeScript
 # make pkg     builds the npm package: target/npm/webmamba-*.tgz
 # make web     builds the demo page and serves it on localhost
 # make bench   times the heaviest operators and whole models on every device
@@ -14,7 +15,7 @@ CARGO_TEST = cargo test --profile checked --no-fail-fast
 WEBMAMBA = target/release/webmamba
 OTHER_TARGETS = x86_64-pc-windows-msvc aarch64-apple-darwin aarch64-linux-android
 
-.PHONY: run test lint bench build setup pkg web test-browser
+.PHONY: run test lint bench build setup pkg web test-browser test-runtimes
 
 build:
 	@scripts/setup.sh build
@@ -36,6 +37,12 @@ test-browser: setup
 	@scripts/pkg.sh
 	@scripts/demo.sh
 	cd tests/browser && npm ci --no-audit --no-fund && npm test
+
+# The same package in other programs and bundlers, and its declarations in other versions of TypeScript: large downloads, minutes.
+test-runtimes:
+	@scripts/setup.sh pkg
+	@scripts/pkg.sh
+	cd tests/runtimes && npm ci --no-audit --no-fund && npm test
 
 pkg:
 	@scripts/setup.sh pkg

@@ -28,6 +28,7 @@ if [ "$need" = test ]; then
     [ -n "$(find /usr/lib /usr/lib64 -name 'libvulkan.so.1' 2>/dev/null | head -n 1)" ] || packages="$packages libvulkan1"
     ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 || packages="$packages mesa-vulkan-drivers"
     [ -e /usr/lib/chromium/vk_swiftshader_icd.json ] || packages="$packages chromium"
+    command -v firefox-esr >/dev/null || packages="$packages firefox-esr"
 fi
 
 if [ -n "$packages" ]; then

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The package's main class. */
 import { Calls } from './calls.js';
 import { LocalEngine, type Engine, type RawResult } from './engine.js';

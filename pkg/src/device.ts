@@ -13,6 +13,9 @@ export interface OpenDevice {
   info: DeviceInfo;
 }
 
+/** Milliseconds; timers that repeat come no more often. */
+const NUDGE = 4;
+
 interface Runtimes {
   process?: { versions?: { node?: string } };
   Deno?: unknown;
@@ -152,4 +155,18 @@ function describe(info: GPUAdapterInfo | undefined): string {
 /** True for a CPU that plays a GPU. */
 function isFallback(info: GPUAdapterInfo | undefined): boolean {
   return info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|basic render/i.test(describe(info));
+}
+
+/**
+ * Firefox looks only every hundred milliseconds whether the GPU is done, unless something is submitted. Runs `work`, and
+ * meanwhile gives it a reason to look.
+ */
+export async function awake<T>(gpu: GPUDevice | undefined, work: () => Promise<T>): Promise<T> {
+  if (!gpu || !/\bGecko\/\d/.test(globalThis.navigator?.userAgent ?? '')) return work();
+  const timer = setInterval(() => gpu.queue.submit([]), NUDGE);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
 }

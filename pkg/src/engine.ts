@@ -1,6 +1,6 @@
 /** A model on a device in this very thread. */
 import { raced } from './calls.js';
-import { openDevice, type OpenDevice } from './device.js';
+import { awake, openDevice, type OpenDevice } from './device.js';
 import { DeviceLostError, OutOfMemoryError } from './errors.js';
 import { limited, type Picture } from './frames.js';
 import type { Located } from './locate.js';
@@ -214,7 +214,7 @@ export class LocalEngine implements Engine {
   async #guarded<T>(run: () => Promise<T>): Promise<T> {
     try {
       if (this.#gone) throw this.#gone;
-      return await run();
+      return await awake(this.#device.gpu, run);
     } catch (error) {
       // When a device is lost, calls fail in ways of their own, often before the browser tells of the loss.
       if (this.#device.gpu && !this.#gone) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
