@@ -266,6 +266,18 @@ test('a hidden tab pauses', async (t) => {
   await page.waitForFunction(() => !document.querySelector('video').paused && /watching/.test(document.querySelector('#status').textContent), undefined, WAIT);
 });
 
+test('no camera where the browser says that none faces the right way, as WebKit does', async (t) => {
+  const { page, by, ready } = await openDemo(t, { allowErrors: true });
+  await ready();
+  await page.evaluate(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('Invalid constraint', 'OverconstrainedError'));
+    navigator.mediaDevices.enumerateDevices = () => Promise.resolve([]);
+  });
+  await by('start-camera').click();
+  await page.waitForFunction(() => !document.querySelector('#error').hidden, undefined, WAIT);
+  assert.match(await by('error').textContent(), /There is no camera/);
+});
+
 test('a camera that is denied', async (t) => {
   const { by, ready, topIs, shot } = await openDemo(t, { flags: [CAMERA, '--deny-permission-prompts'], allowErrors: true });
   await ready();

@@ -113,3 +113,23 @@ test('the types hold for a strict consumer', async (t) => {
     await command('node', [tsc, '-p', '.'], { cwd: folder });
   }
 });
+
+test('the minified file: names and codes of errors, short messages, and the name that a model is given', async (t) => {
+  const script = `
+    import { readFile } from 'node:fs/promises';
+    const { ImageClassifier, DownloadError, UnsupportedCheckpointError, WebmambaError } = await import('webmamba/webmamba.min.js');
+    const error = await ImageClassifier.load('/nowhere/').catch((error) => error);
+    const long = new UnsupportedCheckpointError(Array.from({ length: 350 }, (_, i) => 'line ' + i).join('\\n'));
+    const folder = new URL('./models/mila_nano/', import.meta.resolve('webmamba/webmamba.min.js'));
+    const read = (name) => readFile(new URL(name, folder));
+    const clf = await ImageClassifier.load({ weights: await read('model.safetensors'), config: await read('config.json'), name: 'my model' });
+    console.log(JSON.stringify({
+      name: error.name, code: error.code, own: error instanceof DownloadError && error instanceof WebmambaError,
+      lines: long.message.split('\\n').length, last: long.message.split('\\n').at(-1), details: long.details.length, model: clf.info.name,
+    }));`;
+  const folder = await freshProject(t, { 'main.js': script });
+  const { stdout } = await command('node', ['main.js'], { cwd: folder });
+  assert.deepEqual(JSON.parse(stdout), {
+    name: 'DownloadError', code: 'download', own: true, lines: 11, last: 'and 340 lines more, in `details`', details: 350, model: 'my model',
+  });
+});

@@ -37,9 +37,11 @@ export class Camera {
     this.stop();
     const mine = ++this.#attempt;
     const size = { width: { ideal: 960 }, height: { ideal: 720 } };
-    const stream = await navigator.mediaDevices.getUserMedia({
-      audio: false,
-      video: deviceId ? { ...size, deviceId: { exact: deviceId } } : { ...size, facingMode: this.facing },
+    const wanted = deviceId ? { ...size, deviceId: { exact: deviceId } } : { ...size, facingMode: this.facing };
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: wanted }).catch(async (error) => {
+      // Where there is no camera at all, WebKit says that it does not face the right way.
+      if (error?.name !== 'OverconstrainedError' || (await listCameras()).length) throw error;
+      throw new DOMException('No camera was found', 'NotFoundError');
     });
     if (mine !== this.#attempt) {
       stopTracks(stream);
