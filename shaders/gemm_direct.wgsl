@@ -3,11 +3,6 @@
 #import shared/index
 #import shared/gemm
 
-fn load_row(base: u32, c4: u32) -> vec4f {
-    let inside = base != OUTSIDE;
-    return select(vec4f(0.0), x[select(0u, base + c4, inside)], inside);
-}
-
 @compute @workgroup_size(8, 8)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_id) lid: vec3u) {
     let columns_of_workgroups = (params.panels + 7u) / 8u;

@@ -4,11 +4,6 @@
 #import shared/index
 #import shared/gemm
 
-fn load_row(base: u32, c4: u32) -> vec4f {
-    let inside = base != OUTSIDE;
-    return select(vec4f(0.0), x[select(0u, base + c4, inside)], inside);
-}
-
 @compute @workgroup_size(SUBGROUP)
 fn main(
     @builtin(workgroup_id) wid: vec3u,

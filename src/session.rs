@@ -119,6 +119,9 @@ enum Executor {
 }
 
 /// A graph prepared for one device, batch and input size.
+///
+/// Its futures block their thread natively while they compute or wait for the device (see [`GpuDevice`]); in browsers they do so on
+/// the CPU only.
 #[derive(Debug)]
 pub struct Session {
     executor: Executor,

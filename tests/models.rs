@@ -1,4 +1,4 @@
-//! Whole models against the official implementations' outputs, on every device there is to test with.
+//! Whole models against the official implementations' outputs, on every device there is to test with: a test a model, input and runtime.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -6,16 +6,16 @@ mod common;
 use std::{ops::Range, sync::Arc};
 
 use common::{
-    devices,
-    manifest::{Manifest, rel_err},
+    manifest::{Case, Manifest, rel_err},
+    runtimes::{self, Runtime},
 };
+use libtest_mimic::{Arguments, Trial};
 use webmamba::{
     cpu::CpuExecutor,
-    gpu::{GpuDevice, GpuExecutor},
+    gpu::GpuExecutor,
     graph::{Graph, Kind, Layout, Output, Value, arrange},
     models::{BuildOptions, Model, ModelOptions},
     passes, plan,
-    program::{AdapterClass, Caps},
     tensor::Tensor,
     weights::Weights,
 };
@@ -48,26 +48,58 @@ fn graph_for(model: &Model, input: &Tensor) -> Graph {
     model.graph(&BuildOptions { batch: dims[0], size: [dims[2], dims[3]], top_k: None, class_activation: false }).unwrap()
 }
 
-/// Runs every case of a manifest on `run` and compares all outputs that it expects.
-fn check_cases(name: &str, run: impl Fn(&Graph, &Tensor) -> Vec<Tensor>) {
+type Run = dyn Fn(&Graph, &Tensor) -> Vec<Tensor> + Send + Sync;
+
+/// The CPU, and every adapter with the kernels of both classes.
+fn runtimes() -> Vec<(String, Arc<Run>)> {
+    let gpus = runtimes::classes().into_iter().map(|runtime| {
+        let name = runtime.name.clone();
+        (name, Arc::new(move |graph: &Graph, input: &Tensor| on_gpu(&runtime, graph, input)) as Arc<Run>)
+    });
+    [("the CPU".to_owned(), Arc::new(on_cpu) as Arc<Run>)].into_iter().chain(gpus).collect()
+}
+
+fn main() {
+    let mut trials = Vec::new();
+    for (runtime, run) in runtimes() {
+        for name in ["mambavision_micro", "mila_micro", "mambavision_t", "mila_t"] {
+            for case in Manifest::load(name).cases {
+                let run = run.clone();
+                let title = format!("{name} {} on {runtime}", case.id);
+                trials.push(Trial::test(title, move || {
+                    check_case(name, &case, &*run);
+                    Ok(())
+                }));
+            }
+        }
+        for name in ["mambavision_micro", "mila_micro"] {
+            let run = run.clone();
+            trials.push(Trial::test(format!("{name} module by module on {runtime}"), move || {
+                check_trace(name, &*run);
+                Ok(())
+            }));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// Compares all outputs that a case of a manifest expects.
+fn check_case(name: &str, case: &Case, run: &Run) {
     let manifest = Manifest::load(name);
     let model = model(&manifest);
-    for case in &manifest.cases {
-        let input = manifest.input(&case.id);
-        let graph = passes::optimise(&graph_for(&model, &input)).unwrap();
-        let results = run(&graph, &channels_last(&input));
-        let mut wanted = vec![("logits", case.expect.logits.clone()), ("pooled", case.expect.pooled.clone())];
-        wanted.extend(case.expect.stem.clone().map(|name| ("stem", name)));
-        wanted.extend(["stage0", "stage1", "stage2", "stage3"].into_iter().zip(case.expect.stages.iter().cloned()));
-        for (output, expected) in wanted {
-            let at = graph.outputs().iter().position(|o| o.name == output).unwrap();
-            let want = manifest.expected(&expected);
-            assert_eq!(results[at].shape(), want.shape(), "{name} {expected}");
-            let error = rel_err(&results[at].to_f32(), &want.to_f32());
-            println!("{name} {expected}: {error:.1e}");
-            let limit = if output.starts_with('s') { STAGES } else { LOGITS };
-            assert!(error <= limit, "{name} {expected}: error {error:.2e} of the std");
-        }
+    let input = manifest.input(&case.id);
+    let graph = passes::optimise(&graph_for(&model, &input)).unwrap();
+    let results = run(&graph, &channels_last(&input));
+    let mut wanted = vec![("logits", case.expect.logits.clone()), ("pooled", case.expect.pooled.clone())];
+    wanted.extend(case.expect.stem.clone().map(|name| ("stem", name)));
+    wanted.extend(["stage0", "stage1", "stage2", "stage3"].into_iter().zip(case.expect.stages.iter().cloned()));
+    for (output, expected) in wanted {
+        let at = graph.outputs().iter().position(|o| o.name == output).unwrap();
+        let want = manifest.expected(&expected);
+        assert_eq!(results[at].shape(), want.shape(), "{name} {expected}");
+        let error = rel_err(&results[at].to_f32(), &want.to_f32());
+        let limit = if output.starts_with('s') { STAGES } else { LOGITS };
+        assert!(error <= limit, "{name} {expected}: error {error:.2e} of the std");
     }
 }
 
@@ -94,7 +126,7 @@ fn node_of(graph: &Graph, traced: &str) -> (Value, Range<usize>) {
 }
 
 /// Holds every traced sub-module of a micro model against the graph before any pass.
-fn check_trace(name: &str, run: impl Fn(&Graph, &Tensor) -> Vec<Tensor>) {
+fn check_trace(name: &str, run: &Run) {
     let manifest = Manifest::load(name);
     let model = model(&manifest);
     let case = &manifest.cases[0];
@@ -141,117 +173,12 @@ fn on_cpu(graph: &Graph, input: &Tensor) -> Vec<Tensor> {
     graph.outputs().iter().zip(results).map(|(o, t)| arrange(&t, o.layout).unwrap()).collect()
 }
 
-#[test]
-fn micro_models_on_the_cpu() {
-    for name in ["mambavision_micro", "mila_micro"] {
-        check_cases(name, on_cpu);
-    }
-}
-
-#[test]
-fn tiny_models_on_the_cpu() {
-    for name in ["mambavision_t", "mila_t"] {
-        check_cases(name, on_cpu);
-    }
-}
-
-#[test]
-fn traces_on_the_cpu() {
-    for name in ["mambavision_micro", "mila_micro"] {
-        check_trace(name, on_cpu);
-    }
-}
-
 /// Runs a graph, already optimised or not, on a GPU.
-fn on_gpu(device: &Arc<GpuDevice>) -> impl Fn(&Graph, &Tensor) -> Vec<Tensor> {
-    let device = device.clone();
-    move |graph, input| {
-        pollster::block_on(async {
-            let program = plan::lower(graph, device.caps()).unwrap();
-            let mut executor = GpuExecutor::new(device.clone(), program, Arc::default()).await.unwrap();
-            let results = executor.run(&[input]).await.unwrap();
-            graph.outputs().iter().zip(results).map(|(o, t)| arrange(&t, o.layout).unwrap()).collect()
-        })
-    }
-}
-
-/// A software adapter with the kernels of hardware.
-fn as_hardware(name: &str) -> Arc<GpuDevice> {
-    devices::open(name, |caps| Caps { class: AdapterClass::Hardware, ..caps })
-}
-
-fn micro_models_on(device: &Arc<GpuDevice>) {
-    for name in ["mambavision_micro", "mila_micro"] {
-        check_trace(name, on_gpu(device));
-        check_cases(name, on_gpu(device));
-    }
-}
-
-#[test]
-fn micro_models_on_lavapipe() {
-    micro_models_on(&devices::lavapipe());
-}
-
-#[test]
-fn micro_models_on_swiftshader() {
-    micro_models_on(&devices::swiftshader());
-}
-
-#[test]
-fn micro_models_with_hardware_kernels_on_lavapipe() {
-    micro_models_on(&as_hardware("llvmpipe"));
-}
-
-#[test]
-fn micro_models_with_hardware_kernels_on_swiftshader() {
-    micro_models_on(&as_hardware("SwiftShader"));
-}
-
-#[test]
-fn mambavision_t_on_lavapipe() {
-    check_cases("mambavision_t", on_gpu(&devices::lavapipe()));
-}
-
-#[test]
-fn mambavision_t_on_swiftshader() {
-    check_cases("mambavision_t", on_gpu(&devices::swiftshader()));
-}
-
-#[test]
-fn mambavision_t_with_hardware_kernels_on_lavapipe() {
-    check_cases("mambavision_t", on_gpu(&as_hardware("llvmpipe")));
-}
-
-#[test]
-fn mambavision_t_with_hardware_kernels_on_swiftshader() {
-    check_cases("mambavision_t", on_gpu(&as_hardware("SwiftShader")));
-}
-
-#[test]
-fn mila_t_on_lavapipe() {
-    check_cases("mila_t", on_gpu(&devices::lavapipe()));
-}
-
-#[test]
-fn mila_t_on_swiftshader() {
-    check_cases("mila_t", on_gpu(&devices::swiftshader()));
-}
-
-#[test]
-fn mila_t_with_hardware_kernels_on_lavapipe() {
-    check_cases("mila_t", on_gpu(&as_hardware("llvmpipe")));
-}
-
-#[test]
-fn mila_t_with_hardware_kernels_on_swiftshader() {
-    check_cases("mila_t", on_gpu(&as_hardware("SwiftShader")));
-}
-
-/// Everything above on a GPU, where there is one.
-#[test]
-fn all_models_on_hardware_where_there_is_some() {
-    let Some(device) = devices::hardware() else { return println!("there is no hardware adapter here") };
-    micro_models_on(&device);
-    check_cases("mambavision_t", on_gpu(&device));
-    check_cases("mila_t", on_gpu(&device));
+fn on_gpu(runtime: &Runtime, graph: &Graph, input: &Tensor) -> Vec<Tensor> {
+    pollster::block_on(async {
+        let program = plan::lower_tuned(graph, &runtime.caps, &runtime.tuning).unwrap();
+        let mut executor = GpuExecutor::new(runtime.device.clone(), program, Arc::default()).await.unwrap();
+        let results = executor.run(&[input]).await.unwrap();
+        graph.outputs().iter().zip(results).map(|(o, t)| arrange(&t, o.layout).unwrap()).collect()
+    })
 }

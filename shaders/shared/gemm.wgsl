@@ -43,6 +43,12 @@ fn pixel_base(row: u32, ky: u32, kx: u32) -> u32 {
     return select(OUTSIDE, ((image * params.in_h + iy) * params.in_w + ix) * params.in_channels4, inside);
 }
 
+// Four channels from a base of `pixel_base` on.
+fn load_row(base: u32, c4: u32) -> vec4f {
+    let inside = base != OUTSIDE;
+    return select(vec4f(0.0), x[select(0u, base + c4, inside)], inside);
+}
+
 // acc + a b for four steps of the reduced axis.
 fn multiply(acc: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
     return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], acc))));

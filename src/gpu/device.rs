@@ -22,7 +22,7 @@ use crate::{
         adapter::{self, AdapterSummary},
         shader,
     },
-    program::{Caps, Dispatch, Kernel},
+    program::{Caps, Dispatch, Kernel, Tuning},
 };
 
 /// What the driver told after the fact.
@@ -68,12 +68,17 @@ pub(super) struct Pipeline {
 }
 
 /// A GPU that is ready to run programs. Shared by everything that runs on it.
+///
+/// Everything that waits for a device is `async`, as browsers want it. Natively nobody else drives the device: a future that has to
+/// wait for it blocks its thread in `poll` until the device is done, so an asynchronous program runs it where it may block, such as
+/// in tokio's `spawn_blocking`.
 #[derive(Debug)]
 pub struct GpuDevice {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     summary: AdapterSummary,
     caps: Caps,
+    tuning: Tuning,
     pipelines: Mutex<HashMap<Kernel, Pipeline>>,
     /// Bytes of all buffers created so far.
     allocated: AtomicU64,
@@ -135,6 +140,7 @@ impl GpuDevice {
             queue,
             summary,
             caps,
+            tuning: Tuning::default(),
             pipelines: Mutex::default(),
             allocated: AtomicU64::new(0),
             created: Default::default(),
@@ -165,6 +171,16 @@ impl GpuDevice {
     /// The device as if it had other capabilities, to test every kernel variant on every adapter.
     pub fn set_caps(&mut self, caps: Caps) {
         self.caps = caps;
+    }
+
+    /// Which kernels sessions on it take instead of the default ones.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// Takes other kernels than the default ones in sessions that are made from now on.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
     }
 
     /// True when dispatches can be timed.

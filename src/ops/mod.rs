@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod batch_norm;
+mod choices;
 mod class_activation;
 mod conv2d;
 mod depthwise_conv2d;
@@ -26,6 +27,7 @@ mod window;
 pub use activation::{Act, Activation};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm;
+pub use choices::{NORMS, PRODUCTS, Product, SCANS, choices};
 pub use class_activation::ClassActivation;
 pub use conv2d::Conv2d;
 pub use depthwise_conv2d::DepthwiseConv2d;

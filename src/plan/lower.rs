@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, Kind},
     ops::{Lower, Op},
-    program::{BufId, Label, Lowering, Operand, Program, ProgramValue, Target, WeightId},
+    program::{BufId, Caps, Gpu, Label, Lowering, Operand, Program, ProgramValue, Target, Tuning, WeightId},
 };
 
 /// The steps of a graph on a device with these capabilities.
@@ -15,6 +15,21 @@ use crate::{
 /// [`Error::Shape`] when an operator cannot be run on a device with its parameters; [`Error::AdapterLimit`] when a buffer is
 /// larger than the adapter can bind.
 pub fn lower<T: Target>(graph: &Graph, caps: &T::Caps) -> Result<Program<T>>
+where
+    Op: Lower<T>,
+{
+    lower_for(graph, caps, &Tuning::default())
+}
+
+/// As [`lower`] for a GPU, with other kernels where `tuning` names them.
+///
+/// # Errors
+/// As [`lower`]; [`Error::Shape`] when a kernel that `tuning` names does not exist or cannot run on the adapter.
+pub fn lower_tuned(graph: &Graph, caps: &Caps, tuning: &Tuning) -> Result<Program<Gpu>> {
+    lower_for(graph, caps, tuning)
+}
+
+fn lower_for<T: Target>(graph: &Graph, caps: &T::Caps, tuning: &Tuning) -> Result<Program<T>>
 where
     Op: Lower<T>,
 {
@@ -53,7 +68,8 @@ where
                     _ => {
                         let output = program.add_activation(&node.name, node.shape());
                         let label = Label { op: op.name(), node: node.name.clone() };
-                        let mut cx = Lowering::new(caps, &mut program, &mut weight_ids, &operands, (output, &node.desc), label);
+                        let mut cx =
+                            Lowering::new((caps, tuning), &mut program, &mut weight_ids, &operands, (output, &node.desc), label);
                         op.lower(&mut cx)?;
                         Some(output)
                     }

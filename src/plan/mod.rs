@@ -7,5 +7,5 @@ mod slots;
 
 pub use arena::{Arena, arena};
 pub use frame::{FramePlan, frame};
-pub use lower::lower;
+pub use lower::{lower, lower_tuned};
 pub use slots::{Plan, plan};

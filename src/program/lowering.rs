@@ -6,7 +6,8 @@ use crate::{
     error::{Error, Result},
     packed::{PackedWeight, Packing},
     program::{
-        BufId, BufRef, BufferInfo, Cpu, Dispatch, Gpu, Kernel, Label, ParamBlock, Program, Target, WeightId, cpu, fold_grid,
+        BufId, BufRef, BufferInfo, Candidate, Choice, Cpu, Dispatch, Gpu, Kernel, Label, ParamBlock, Program, Target, Tuning,
+        WeightId, cpu, fold_grid,
     },
     tensor::{Shape, Tensor, TensorDesc},
 };
@@ -43,6 +44,7 @@ impl Operand {
 /// Where an operator's lowering reads its inputs from and pushes its steps to.
 pub struct Lowering<'a, T: Target = Gpu> {
     caps: &'a T::Caps,
+    tuning: &'a Tuning,
     program: &'a mut Program<T>,
     weight_ids: &'a mut HashMap<String, WeightId>,
     inputs: &'a [Operand],
@@ -53,14 +55,14 @@ pub struct Lowering<'a, T: Target = Gpu> {
 impl<'a, T: Target> Lowering<'a, T> {
     /// A context for the node `label` with these operands.
     pub(crate) fn new(
-        caps: &'a T::Caps,
+        (caps, tuning): (&'a T::Caps, &'a Tuning),
         program: &'a mut Program<T>,
         weight_ids: &'a mut HashMap<String, WeightId>,
         inputs: &'a [Operand],
         output: (BufId, &'a TensorDesc),
         label: Label,
     ) -> Self {
-        Self { caps, program, weight_ids, inputs, output, label }
+        Self { caps, tuning, program, weight_ids, inputs, output, label }
     }
 
     /// What the device can do.
@@ -159,6 +161,14 @@ impl<'a, T: Target> Lowering<'a, T> {
 }
 
 impl Lowering<'_, Gpu> {
+    /// The candidate for a piece of work of these sizes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when none runs on the adapter, or not the one that the tuning names.
+    pub fn choose<T>(&self, choice: &Choice<T>, sizes: [usize; 3]) -> Result<&'static Candidate<T>> {
+        choice.pick(self.caps, self.tuning, sizes).map_err(|reason| self.error(reason))
+    }
+
     /// Appends a dispatch of `workgroups` workgroups in a row.
     pub fn dispatch(&mut self, kernel: Kernel, reads: Vec<BufRef>, writes: Vec<BufId>, params: ParamBlock, workgroups: u64) {
         let grid = fold_grid(workgroups);

@@ -5,12 +5,14 @@
 //! validated in tests.
 
 mod caps;
+mod choice;
 pub mod cpu;
 mod lowering;
 mod params;
 mod target;
 
 pub use caps::{AdapterClass, Caps};
+pub use choice::{Candidate, Choice, Tuning};
 pub use lowering::{Lowering, Operand};
 pub(crate) use params::params;
 pub use params::{ParamBlock, Params};

@@ -32,7 +32,7 @@ impl Preparation {
         let gpu = match device {
             Device::Cpu => None,
             Device::Gpu(gpu) => {
-                let program = plan::lower(&graph, gpu.caps()).map_err(|error| name_adapter(error, gpu))?;
+                let program = plan::lower_tuned(&graph, gpu.caps(), gpu.tuning()).map_err(|error| name_adapter(error, gpu))?;
                 Some((gpu.clone(), program))
             }
         };

@@ -5,3 +5,4 @@ pub mod cases;
 pub mod devices;
 pub mod manifest;
 pub mod pth_writer;
+pub mod runtimes;

@@ -1,12 +1,11 @@
-//! The product on the GPU: `gemm_tiled` (register blocks over workgroup memory, for hardware), and for software adapters
-//! `gemm_subgroup` or, without subgroups, `gemm_direct` (register tiles straight from memory).
+//! The product on the GPU, by one of [`PRODUCTS`].
 
 use super::ImplicitGemm;
 use crate::{
     error::Result,
-    ops::Epilogue,
+    ops::{Epilogue, choices::PRODUCTS},
     packed::Packing,
-    program::{AdapterClass, Caps, Kernel, Lowering, Params, padded_channels, params},
+    program::{Lowering, Params, padded_channels, params},
 };
 
 params! {
@@ -28,17 +27,6 @@ params! {
     }
 }
 
-/// The kernel for an adapter, and the rows and columns that one of its workgroups computes; the numbers stand in the shaders too.
-fn variant(caps: &Caps) -> (Kernel, [usize; 2]) {
-    match (caps.class, caps.subgroup) {
-        (AdapterClass::Hardware, _) => (Kernel::new("gemm_tiled"), [64, 64]),
-        (AdapterClass::Software, Some(lanes @ (4 | 8))) => {
-            (Kernel::new("gemm_subgroup").with("SUBGROUP", lanes), [2 * lanes as usize, 4 * lanes as usize])
-        }
-        (AdapterClass::Software, _) => (Kernel::new("gemm_direct"), [64, 64]),
-    }
-}
-
 /// Pushes the dispatches of a product: one, or several over slices of the columns where the packed weight exceeds a binding.
 pub(in crate::ops) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &Epilogue) -> Result<()> {
     let rows = g.images * g.output[0] * g.output[1];
@@ -48,7 +36,8 @@ pub(in crate::ops) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &
     if panels_that_fit == 0 {
         return Err(cx.error(format!("eight output channels take {panel_bytes} bytes, more than a storage binding")));
     }
-    let (kernel, tile) = variant(cx.caps());
+    let product = cx.choose(&PRODUCTS, [rows, taps * g.read_channels, g.output_channels])?.value;
+    let (kernel, tile) = product.kernel(cx.caps());
     let mut first = 0;
     while first < g.output_channels {
         let count = (g.output_channels - first).min(panels_that_fit * 8);

@@ -3,7 +3,7 @@
 use super::LayerNorm;
 use crate::{
     error::Result,
-    ops::Lower,
+    ops::{Lower, choices::NORMS},
     packed::Packing,
     program::{Gpu, Kernel, Lowering, Params, padded_channels, params},
 };
@@ -17,8 +17,7 @@ impl Lower<Gpu> for LayerNorm {
         let shape = cx.shape(0);
         let len = padded_channels(shape.last());
         let vectors = cx.weight(&[Some(1), Some(2)], Packing::Vectors { len, first: 0, defaults: vec![0, 0] })?;
-        // A team of threads shares a row: one on software adapters, where a barrier costs more than it saves.
-        let team = if cx.caps().is_software() { 1 } else { 32 };
+        let team = cx.choose(&NORMS, [shape.rows(), shape.last(), 1])?.value;
         let params = LayerNormParams { rows: shape.rows() as u32, channels: shape.last() as u32, eps: self.eps };
         let kernel = Kernel::new("layer_norm").with("TEAM", team);
         let reads = vec![cx.activation(0)?, vectors];

@@ -3,7 +3,10 @@
 use super::{SelectiveScan, dims};
 use crate::{
     error::Result,
-    ops::Lower,
+    ops::{
+        Lower,
+        choices::{SCAN_CHANNELS as CHANNELS, SCANS},
+    },
     packed::Packing,
     program::{BufRef, CHANNEL_ALIGN, Gpu, Kernel, Lowering, Params, padded_channels, params},
     tensor::Shape,
@@ -30,9 +33,6 @@ params! {
     struct CarryParams { lanes: u32, channels: u32, segments: u32 }
 }
 
-/// Channels that a workgroup scans side by side.
-const CHANNELS: usize = 8;
-
 /// A thread's run of tokens past which a sequence is cut into segments with a workgroup each.
 const MAX_STEPS: usize = 32;
 
@@ -43,7 +43,7 @@ impl Lower<Gpu> for SelectiveScan {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
         let shapes: Vec<&Shape> = (0..6).map(|i| cx.shape(i)).collect();
         let d = dims(&shapes).map_err(|reason| cx.error(reason))?;
-        let chunks = chunks(cx, d.states)?;
+        let chunks = cx.choose(&SCANS, [d.length, d.channels, d.states])?.value;
         let steps = d.length.div_ceil(chunks);
         let (steps, segments) =
             if steps <= MAX_STEPS { (steps, 1) } else { (SEGMENT_STEPS, d.length.div_ceil(SEGMENT_STEPS * chunks)) };
@@ -88,17 +88,4 @@ impl Lower<Gpu> for SelectiveScan {
         cx.dispatch(kernel, [reads, vec![carry]].concat(), vec![cx.output()], params.block(), workgroups);
         Ok(())
     }
-}
-
-/// Runs of tokens that a workgroup scans in parallel: a power of two that fits workgroup memory and the number of threads.
-fn chunks(cx: &Lowering<'_>, states: usize) -> Result<usize> {
-    let wanted = if cx.caps().is_software() { 8 } else { 32 };
-    let fits = |chunks: usize| {
-        let threads = CHANNELS * chunks;
-        threads <= cx.caps().max_invocations as usize && threads * (states + 1) * 4 <= cx.caps().max_workgroup_storage as usize
-    };
-    (0..6)
-        .map(|shift| wanted >> shift)
-        .find(|chunks| *chunks > 0 && fits(*chunks))
-        .ok_or_else(|| cx.error(format!("{states} states do not fit the workgroup memory of the adapter")))
 }
