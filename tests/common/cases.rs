@@ -94,7 +94,8 @@ fn case(name: String, op: impl Into<Op>, operands: Vec<Operand>, tolerance: Tole
 
 const EVERYTHING: Epilogue = Epilogue { bias: true, act: Act::Silu, scale: true, residual: true, gate: true };
 
-const ELU: Epilogue = Epilogue { act: Act::EluPlusOne, ..EVERYTHING };
+/// Of zero it is one, and nothing that follows makes zero of that again: padding must stay clear of it.
+const ELU: Epilogue = Epilogue { bias: true, act: Act::EluPlusOne, scale: false, residual: false, gate: false };
 
 /// Weight, then the parts of an epilogue for an output of this shape.
 fn with_epilogue(x: Operand, weight: Operand, epilogue: Epilogue, output: &[usize]) -> Vec<Operand> {
@@ -166,7 +167,7 @@ fn linear(all: &mut Vec<Case>) {
         [1757, 64, 64, 33],
         [1, 1757, 1757, 1000],
     ] {
-        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING)] {
+        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING), ("with elu", ELU)] {
             let operands = with_epilogue(input([m, c]), constant([n, k]), epilogue, &[m, n]);
             all.push(case(
                 format!("linear {m} x {k} of {c} x {n} {label}"),
@@ -198,7 +199,7 @@ fn convolutions(all: &mut Vec<Case>) {
         [1, 197, 3, 5, 7, 1, 1],
         [1, 28, 28, 63, 33, 1, 2],
     ] {
-        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING)] {
+        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING), ("with elu", ELU)] {
             let out = |extent: usize| (extent + 2 * (k / 2) - k) / stride + 1;
             let op = Conv2d { stride, padding: k / 2, epilogue };
             let operands = with_epilogue(input([b, h, w, c]), constant([n, c, k, k]), epilogue, &[b, out(h), out(w), n]);
