@@ -54,11 +54,12 @@ pub struct Classifier {
     session: Session,
     device: Device,
     weights: Arc<WeightStore>,
-    /// Gives all stages; made when somebody asks for them.
-    features: Option<Session>,
+    /// Gives all stages, under these names; made when somebody asks for them.
+    features: Option<(Session, Vec<String>)>,
     batch: usize,
     top_k: usize,
-    maps: bool,
+    /// Rows and columns of class activation maps, where there are any.
+    map_size: Option<[usize; 2]>,
 }
 
 /// What is wanted of a frame.
@@ -168,11 +169,13 @@ impl Classifier {
     /// The best classes of one frame, from a classifier that was made for frames.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a classifier made for batches, or a map of a model whose head is too large for one;
+    /// [`Error::InvalidArgument`] for a classifier made for batches, or a map of a model whose head allows none;
     /// [`Error::Config`] when the model's output is not a number; those of [`Session::run_frame`].
     pub async fn classify_frame(&mut self, frame: &Frame<'_>, options: FrameOptions) -> Result<FrameResult> {
-        if options.map && !self.maps {
-            return Err(Error::InvalidArgument("this model's head is too large for class activation maps on this device".into()));
+        if options.map && self.map_size.is_none() {
+            let reason = "there are no class activation maps of this model: its head is too large for them on this device, or no \
+                          linear layer behind a mean over positions";
+            return Err(Error::InvalidArgument(reason.into()));
         }
         let mut names = vec!["top_k"];
         names.extend(options.scores.then_some("logits"));
@@ -182,18 +185,16 @@ impl Classifier {
         let mut next = || outputs.next().map(|t| t.to_f32().into_owned()).unwrap_or_default();
         let predictions = self.predictions(&next())?;
         let scores = options.scores.then(|| softmax(&next(), self.model.temperature));
-        let map = match predictions.first().filter(|_| options.map) {
-            Some(best) => Some(self.map(best.index, next(), frame)?),
-            None => None,
+        let map = match (predictions.first(), self.map_size) {
+            (Some(best), Some(size)) if options.map => Some(self.map(best.index, size, next(), frame)?),
+            _ => None,
         };
         Ok(FrameResult { predictions, scores, map, times })
     }
 
-    /// The first of the maps in `values`, placed in the image.
-    fn map(&self, index: usize, mut values: Vec<f32>, frame: &Frame<'_>) -> Result<ClassActivationMap> {
+    /// The first of the maps in `values`, of `map` rows and columns, placed in the image.
+    fn map(&self, index: usize, map: [usize; 2], mut values: Vec<f32>, frame: &Frame<'_>) -> Result<ClassActivationMap> {
         let Preprocess { size, .. } = self.model.preprocess;
-        // The stem and three steps between the stages halve the image five times, rounding up.
-        let map = size.map(|n| (0..5).fold(n, |n, _| n.div_ceil(2)));
         values.truncate(map[0] * map[1]);
         let plan = self.model.preprocess.plan(frame.width, frame.height)?;
         let image = [frame.height, frame.width].map(f64::from);
@@ -203,21 +204,23 @@ impl Classifier {
         Ok(ClassActivationMap { index, size: map, values, region })
     }
 
-    /// `pooled`, the outputs of the four stages, and `logits` of one frame, by name.
+    /// `pooled`, the outputs of the stages, and `logits` of one frame, by name.
     ///
     /// # Errors
     /// Those of [`Session::new`], as a session for them is made at the first call, and of [`Session::run_frame`].
-    pub async fn features(&mut self, frame: &Frame<'_>) -> Result<Vec<(&'static str, Tensor)>> {
-        const NAMES: [&str; 6] = ["pooled", "stage0", "stage1", "stage2", "stage3", "logits"];
-        let session = match &mut self.features {
-            Some(session) => session,
+    pub async fn features(&mut self, frame: &Frame<'_>) -> Result<Vec<(String, Tensor)>> {
+        let (session, names) = match &mut self.features {
+            Some(features) => features,
             none => {
-                let graph = self.model.graph(&self.model.options(1))?.select(&NAMES)?;
-                none.insert(Session::with_weights(&graph, &self.device, &self.weights).await?)
+                let graph = self.model.graph(&self.model.options(1))?;
+                let names: Vec<String> = graph.outputs().iter().map(|o| o.name.clone()).filter(|name| name != "stem").collect();
+                let graph = graph.select(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+                none.insert((Session::with_weights(&graph, &self.device, &self.weights).await?, names))
             }
         };
-        let (outputs, _) = session.run_frame(frame, &self.model.preprocess, &NAMES).await?;
-        Ok(NAMES.into_iter().zip(outputs).collect())
+        let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (outputs, _) = session.run_frame(frame, &self.model.preprocess, &wanted).await?;
+        Ok(names.iter().cloned().zip(outputs).collect())
     }
 
     /// The time of every dispatch or operator of a run on some image.

@@ -37,10 +37,12 @@ pub enum Error {
     },
 
     /// The container is fine, but its tensors are not those of the model.
-    #[error("the checkpoint does not fit {model}:{report}")]
+    #[error("the checkpoint does not fit {model}: {cause}{report}")]
     WeightMismatch {
         /// The architecture that was asked for or recognised.
         model: String,
+        /// What the reason seems to be.
+        cause: String,
         /// Every missing, unread and wrongly shaped key.
         report: WeightReport,
     },
@@ -177,16 +179,24 @@ impl WeightReport {
     }
 }
 
+/// Keys that a message shows.
+const SHOWN: usize = 10;
+
 impl fmt::Display for WeightReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (title, keys) in
-            [("wrong shape or type", &self.mismatched), ("missing", &self.missing), ("not part of the model", &self.unread)]
-        {
-            if !keys.is_empty() {
-                write!(f, "\n  {title} ({}):", keys.len())?;
-                for key in keys {
-                    write!(f, "\n    {key}")?;
-                }
+        let lists =
+            [("wrong shape or type", &self.mismatched), ("missing", &self.missing), ("not part of the model", &self.unread)];
+        let (mut room, mut open) = (SHOWN, lists.iter().filter(|(_, keys)| !keys.is_empty()).count());
+        for (title, keys) in lists.into_iter().filter(|(_, keys)| !keys.is_empty()) {
+            // What a short list leaves is for those after it.
+            let shown = keys.len().min(room / open);
+            (room, open) = (room - shown, open - 1);
+            write!(f, "\n  {title} ({}):", keys.len())?;
+            for key in &keys[..shown] {
+                write!(f, "\n    {key}")?;
+            }
+            if shown < keys.len() {
+                write!(f, "\n    and {} more", keys.len() - shown)?;
             }
         }
         Ok(())
@@ -199,4 +209,18 @@ fn list_adapters(available: &[String]) -> String {
     } else {
         format!("there are:\n  {}", available.join("\n  "))
     }
+}
+
+/// Text out of a file, for a message: without control characters and of bounded length.
+pub(crate) fn quote(text: &str) -> String {
+    const MAX: usize = 120;
+    let cut = text.char_indices().nth(MAX).map_or(text, |(end, _)| &text[..end]);
+    format!("`{}{}`", cut.escape_debug(), if cut.len() < text.len() { ".." } else { "" })
+}
+
+/// Items of a list, at most ten of them, and how many more there are.
+pub(crate) fn listed<T: fmt::Display>(items: &[T]) -> String {
+    let shown: Vec<String> = items.iter().take(SHOWN).map(T::to_string).collect();
+    let more = if items.len() > SHOWN { format!(" and {} more", items.len() - SHOWN) } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }

@@ -16,6 +16,7 @@ pub mod cpu;
 pub mod error;
 pub mod gpu;
 pub mod graph;
+pub mod hub;
 pub mod image;
 pub mod labels;
 pub mod models;
@@ -29,6 +30,7 @@ mod platform;
 pub mod program;
 pub mod session;
 pub mod tensor;
+mod text;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 pub mod weights;

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     gpu::{AdapterSummary, Frame, GpuDevice, Pixels},
     labels::Labels,
-    models::{Model, ModelOptions},
+    models::{Documents, Model, ModelOptions},
     session::Device,
     tensor::Tensor,
     weights::{Incoming, Weights},
@@ -71,7 +71,7 @@ impl WebDevice {
 pub struct Loader {
     name: String,
     incoming: Incoming,
-    config: Option<String>,
+    documents: Documents,
     options: ModelOptions,
     device: Device,
     preparation: Option<ClassifierPreparation>,
@@ -79,28 +79,33 @@ pub struct Loader {
 
 #[wasm_bindgen]
 impl Loader {
-    /// A checkpoint called `name` in messages, of `total` bytes where that is known; `config` is the text of its
-    /// `config.json`, `labels` one class name a line, `size` height and width.
+    /// A checkpoint called `name` in messages, of `total` bytes where that is known; `config` and `preprocessor` are the bytes of
+    /// its `config.json` and `preprocessor_config.json`, `labels` one class name a line, `size` height and width, `state` the path
+    /// of one of several states.
     ///
     /// # Errors
-    /// `checkpoint` when the labels are not usable.
+    /// `checkpoint` when the labels are not usable, or a configuration is not text.
+    #[allow(clippy::too_many_arguments)]
     #[wasm_bindgen(constructor)]
     pub fn new(
         device: &WebDevice,
         name: &str,
         total: Option<f64>,
-        config: Option<String>,
+        config: Option<Vec<u8>>,
+        preprocessor: Option<Vec<u8>>,
         arch: Option<String>,
+        state: Option<String>,
         labels: Option<String>,
         size: Option<Vec<u32>>,
     ) -> JsResult<Self> {
+        let documents = Documents::decode(name, config.as_deref(), preprocessor.as_deref()).map_err(to_js)?;
         let labels = labels.map(|text| Labels::parse("the option `labels`", &text)).transpose().map_err(to_js)?;
         let size = size.and_then(|size| Some([*size.first()? as usize, *size.get(1)? as usize]));
         Ok(Self {
             name: name.to_owned(),
             incoming: Incoming::new(name, total.map(|bytes| bytes as u64)),
-            config,
-            options: ModelOptions { arch, labels, size },
+            documents,
+            options: ModelOptions { arch, labels, size, state },
             device: device.0.clone(),
             preparation: None,
         })
@@ -155,7 +160,7 @@ impl Loader {
     }
 
     fn prepare(&mut self, weights: Weights) -> JsResult<()> {
-        let model = Model::new(weights, self.config.as_deref(), &self.options).map_err(to_js)?;
+        let model = Model::of(weights, &self.documents, &self.options).map_err(to_js)?;
         let options = ClassifierOptions { batch: 1, top_k: TOP_K, frames: true };
         self.preparation = Some(ClassifierPreparation::new(model, &self.device, options).map_err(to_js)?);
         Ok(())
@@ -297,11 +302,11 @@ fn result_to_js(result: FrameResult) -> JsResult<Object> {
     object(fields)
 }
 
-fn tensors_to_js(tensors: Vec<(&str, Tensor)>) -> Array {
-    let triple = |(name, tensor): (&str, Tensor)| {
+fn tensors_to_js(tensors: Vec<(String, Tensor)>) -> Array {
+    let triple = |(name, tensor): (String, Tensor)| {
         let shape: Vec<u32> = tensor.shape().dims().iter().map(|n| *n as u32).collect();
         let data = Float32Array::from(&tensor.to_f32()[..]);
-        Array::of3(&name.into(), &Uint32Array::from(shape.as_slice()), &data)
+        Array::of3(&name.as_str().into(), &Uint32Array::from(shape.as_slice()), &data)
     };
     tensors.into_iter().map(triple).collect()
 }

@@ -2,6 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "checkpoints/configs.rs"]
+mod configs;
+#[path = "checkpoints/folders.rs"]
+mod folders;
+#[path = "checkpoints/heads.rs"]
+mod heads;
+#[path = "checkpoints/micro.rs"]
+mod micro;
+#[path = "checkpoints/wrapped.rs"]
+mod wrapped;
 
 use std::{collections::HashMap, path::Path};
 
@@ -115,6 +125,25 @@ fn checkpoint_of(model: &Model) -> HashMap<String, Tensor> {
     tensors
 }
 
+/// The rows of the head are the classes, whatever the named variant or the config says.
+#[test]
+fn a_head_of_any_size_fits_a_named_variant_with_a_config() {
+    let mut tensors = Manifest::load("mambavision_t").weights();
+    for (key, tensor) in &mut tensors {
+        let rows = |n: usize| tensor.to_f32()[..n].to_vec();
+        match key.as_str() {
+            "head.weight" => *tensor = Tensor::from_f32([7, 640], rows(7 * 640)).unwrap(),
+            "head.bias" => *tensor = Tensor::from_f32([7], rows(7)).unwrap(),
+            _ => {}
+        }
+    }
+    let config = r#"{"model_type": "mambavision", "num_classes": 1000, "mean": [0.5, 0.5, 0.5]}"#;
+    let options = ModelOptions { arch: Some("mamba_vision_t".into()), ..Default::default() };
+    let model = Model::new(Weights::from_tensors("t", tensors), Some(config), &options).unwrap();
+    assert_eq!((model.architecture.num_classes(), model.preprocess.mean), (7, [0.5; 3]));
+    assert!(model.assumptions.iter().any(|told| told.contains("1000") && told.contains('7')), "{:?}", model.assumptions);
+}
+
 #[test]
 fn another_model_is_named_and_every_key_accounted_for() {
     let manifest = Manifest::load("mambavision_t");
@@ -136,11 +165,11 @@ fn another_model_is_named_and_every_key_accounted_for() {
     }
     let mut tensors = manifest.weights();
     tensors.retain(|(key, _)| key != "levels.2.blocks.0.mixer.D");
-    tensors.push(("extra.weight".into(), Tensor::from_f32([1], vec![0.0]).unwrap()));
+    tensors.push(("levels.extra.weight".into(), Tensor::from_f32([1], vec![0.0]).unwrap()));
     match Model::new(Weights::from_tensors("t", tensors), None, &ModelOptions::default()) {
         Err(Error::WeightMismatch { report, .. }) => {
             assert!(report.missing.len() == 1 && report.missing[0].starts_with("levels.2.blocks.0.mixer.D"));
-            assert!(report.unread.len() == 1 && report.unread[0].starts_with("extra.weight"));
+            assert!(report.unread.len() == 1 && report.unread[0].starts_with("levels.extra.weight"));
         }
         other => panic!("{other:?}"),
     }

@@ -10,6 +10,8 @@ mod errors;
 mod eval;
 #[path = "cli/inputs.rs"]
 mod inputs;
+#[path = "cli/models.rs"]
+mod models;
 #[path = "cli/outputs.rs"]
 mod outputs;
 #[path = "cli/tools.rs"]

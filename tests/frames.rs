@@ -82,8 +82,8 @@ fn frames_give_the_same_on_every_device() {
     let mut cpu = classifier(&Device::Cpu);
     let wanted = block_on(cpu.classify_frame(&frame, all)).unwrap();
     let stages = block_on(cpu.features(&frame)).unwrap();
-    let names: Vec<&str> = stages.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["pooled", "stage0", "stage1", "stage2", "stage3", "logits"]);
+    let names: Vec<&str> = stages.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["stage0", "stage1", "stage2", "stage3", "pooled", "logits"]);
     let map = wanted.map.as_ref().unwrap();
     assert_eq!(map.size, [2, 3]);
     let logit = stages[5].1.to_f32()[map.index];

@@ -279,7 +279,8 @@ fn the_largest_model_loads_on_lavapipe() {
     let name = "mamba_vision_l3_512_21k";
     let preset = preset(name).unwrap();
     let options = BuildOptions { batch: 1, size: [512, 512], top_k: Some(TopK::plain(5)), class_activation: false };
-    let graph = preset.architecture.build(name, &Weights::synthetic(name), &options).unwrap().select(&["top_k"]).unwrap();
+    let graph =
+        preset.architecture.build(name, &preset.architecture.synthetic(name), &options).unwrap().select(&["top_k"]).unwrap();
     let device = Device::Gpu(devices::lavapipe());
     let session = block_on(Session::new(&graph, &device)).unwrap();
     assert!(session.stats().weights_bytes > 2_900_000_000, "{:?}", session.stats());
@@ -310,7 +311,12 @@ fn sessions_share_weights() {
     let preset = preset("mila_t").unwrap();
     let graph = |batch| {
         let options = BuildOptions { batch, size: [64, 64], top_k: None, class_activation: false };
-        preset.architecture.build("mila_t", &Weights::synthetic("mila_t"), &options).unwrap().select(&["logits"]).unwrap()
+        preset
+            .architecture
+            .build("mila_t", &preset.architecture.synthetic("mila_t"), &options)
+            .unwrap()
+            .select(&["logits"])
+            .unwrap()
     };
     let mut one = block_on(Session::with_weights(&graph(1), &device, &weights)).unwrap();
     let before = one.allocations().unwrap();

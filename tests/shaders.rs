@@ -37,7 +37,6 @@ fn architectures() -> Vec<(String, Architecture, [usize; 2])> {
         mlp_ratio: 4.0,
         layer_scale: true,
         layer_scale_conv: true,
-        num_classes: 10,
         d_state: 8,
         d_conv: 3,
         expand: 1,
@@ -45,11 +44,10 @@ fn architectures() -> Vec<(String, Architecture, [usize; 2])> {
     };
     // Sequences of 4096 tokens need the scan in three dispatches.
     let long = MambaVision { window_size: [8, 8, 64, 32], d_state: 16, ..micro.clone() };
-    all.push(("micro".into(), Architecture::MambaVision(micro), [96, 80]));
-    all.push(("long".into(), Architecture::MambaVision(long), [1024, 1024]));
-    let micro =
-        Mila { embed_dim: 16, depths: [1, 1, 2, 1], num_heads: [1, 2, 4, 4], mlp_ratio: 4.0, qkv_bias: true, num_classes: 10 };
-    all.push(("mila".into(), Architecture::Mila(micro), [64, 64]));
+    all.push(("micro".into(), Architecture::new(micro, 10), [96, 80]));
+    all.push(("long".into(), Architecture::new(long, 10), [1024, 1024]));
+    let micro = Mila { embed_dim: 16, depths: [1, 1, 2, 1], num_heads: [1, 2, 4, 4], mlp_ratio: 4.0, qkv_bias: true };
+    all.push(("mila".into(), Architecture::new(micro, 10), [64, 64]));
     all
 }
 

@@ -23,14 +23,28 @@ const PIECE = 8 << 20;
 /** Network failures in a row that are put up with. */
 const RETRIES = 3;
 
-/** A small text file. */
-export async function fetchText(url: string | URL, options: FetchOptions): Promise<string> {
+/** A small file. */
+export async function fetchBytes(url: string | URL, options: FetchOptions): Promise<Uint8Array> {
   const download = await openDownload(url, options);
-  const decoder = new TextDecoder();
-  let text = '';
-  for await (const chunk of download.stream()) text += decoder.decode(chunk, { stream: true });
-  return text + decoder.decode();
+  const parts: BlobPart[] = [];
+  // A copy: a chunk is gone when the next one is asked for.
+  for await (const chunk of download.stream()) parts.push(new Blob([chunk as BlobPart]));
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
+
+/** The same, or undefined where the server has no such file: also where it answers with a page instead. */
+export async function fetchOptional(url: string | URL, options: FetchOptions): Promise<Uint8Array | undefined> {
+  try {
+    const bytes = await fetchBytes(url, options);
+    return /^\s*</.test(new TextDecoder().decode(bytes.subarray(0, 64))) ? undefined : bytes;
+  } catch (error) {
+    if (error instanceof MissingFile) return undefined;
+    throw error;
+  }
+}
+
+/** There is no such file. */
+class MissingFile extends DownloadError {}
 
 /** Finds out whether a file is there and how long it is; the bytes come from the cache as far as that has them. */
 export async function openDownload(address: string | URL, options: FetchOptions): Promise<Download> {
@@ -43,7 +57,8 @@ export async function openDownload(address: string | URL, options: FetchOptions)
   const file = lastPart(url);
   if (url.protocol === 'file:') {
     const bytes = await readFile(url).catch((error: unknown) => {
-      throw new DownloadError(`${url.href} cannot be read (${(error as Error).message}).`, { cause: error });
+      const Class = (error as { code?: unknown }).code === 'ENOENT' ? MissingFile : DownloadError;
+      throw new Class(`${url.href} cannot be read (${(error as Error).message}).`, { cause: error });
     });
     return { file, total: bytes.byteLength, stream: () => once(bytes) };
   }
@@ -160,7 +175,10 @@ class NetworkFile {
       this.signal?.throwIfAborted();
       throw this.#failed('no answer: see whether the address is right, the network is there, and the server allows CORS', error);
     }
-    if (!answer.ok) throw this.#failed(`HTTP ${answer.status} ${answer.statusText}`.trim());
+    if (!answer.ok) {
+      const Class = [403, 404, 410].includes(answer.status) ? MissingFile : DownloadError;
+      throw this.#failed(`HTTP ${answer.status} ${answer.statusText}`.trim(), undefined, Class);
+    }
     const { tag } = versionOf(answer.headers);
     const other = tag !== undefined && this.#version.tag !== undefined && tag !== this.#version.tag;
     if (from > 0 && (answer.status !== 206 || other)) {
@@ -171,8 +189,8 @@ class NetworkFile {
     return answer;
   }
 
-  #failed(reason: string, cause?: unknown): DownloadError {
-    return new DownloadError(`${shown(this.url)} cannot be downloaded: ${reason}.`, { cause });
+  #failed(reason: string, cause?: unknown, Class = DownloadError): DownloadError {
+    return new Class(`${shown(this.url)} cannot be downloaded: ${reason}.`, { cause });
   }
 }
 

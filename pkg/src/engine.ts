@@ -83,14 +83,16 @@ export class LocalEngine implements Engine {
       return raced(work, signal);
     };
     try {
-      const { name, config, arch, weights, own } = await resolveModel(source, options);
+      const { name, config, preprocessor, arch, weights, own } = await resolveModel(source, options);
       const size = typeof options.size === 'number' ? [options.size, options.size] : options.size;
       const loader: Loader = new glue.Loader(
         device.handle,
         name,
         weights.total,
         config,
+        preprocessor,
         arch,
+        options.state,
         options.labels && JSON.stringify(options.labels),
         size && Uint32Array.from(size),
       );

@@ -6,24 +6,38 @@ import { isJson } from './source.js';
 import type { FileSource, LoadOptions, ModelSource } from './types.js';
 import { isUrl, resolveUrl, shown } from './urls.js';
 
-/** A folder with `config.json` and `model.safetensors`, or files; can go to a worker. */
+/** A folder with `config.json` and `model.safetensors`, or `file` instead of the latter; or files. Can go to a worker. */
 export type Located =
-  | { folder: string; hint?: string }
+  | { folder: string; file?: string; hint?: string }
   | { weights: FileSource; config?: FileSource | Record<string, unknown>; arch?: string; name?: string };
+
+/** Names of files of weights. */
+const WEIGHTS = /\.(safetensors|pth|pt|pth\.tar|ckpt|bin)$/;
 
 /** `owner/name`, as hubs have it. */
 const HUB_ID = /^[\w.-]+\/[\w.-]+$/;
 
+/** Pages of the hub: of a model, of a branch, of a file. */
+const PAGE =
+  /^(?:https?:\/\/)?(?:www\.)?(?:huggingface\.co|hf\.co)\/(?!(?:datasets|spaces|docs|papers)\/)([\w.-]+\/[\w.-]+)(?:\/(?:tree|blob|resolve|raw)\/([^/?#]+)(?:\/([^?#]+))?)?\/?(?:[?#].*)?$/;
+
 /** @throws {UnsupportedCheckpointError} something that names no model; {DownloadError} a text that is no address */
 export function locate(source: ModelSource, options: LoadOptions): Located {
   if (typeof source === 'string' && isBuiltin(source)) return inFull({ ...builtin(source), name: source });
-  if (typeof source === 'string' && HUB_ID.test(source) && !source.startsWith('.')) {
+  const [, page, revision, file] = PAGE.exec(isUrl(source) ? source.href : String(source).trim()) ?? [];
+  const id = page ?? (typeof source === 'string' && HUB_ID.test(source) && !source.startsWith('.') ? source : undefined);
+  if (id !== undefined) {
     const base = shown(options.baseUrl ?? 'https://huggingface.co').replace(/\/+$/, '');
-    return { folder: address(`${base}/${source}/resolve/${encodeURIComponent(options.revision ?? 'main')}/`).href };
+    const branch = revision ?? encodeURIComponent(options.revision ?? 'main');
+    // The page of a folder in a branch is a folder; that of a file is a file.
+    const path = file?.split('/') ?? [];
+    const name = path.at(-1) && WEIGHTS.test(path.at(-1) as string) ? path.pop() : undefined;
+    const folder = address(`${base}/${id}/resolve/${[branch, ...path].filter(Boolean).join('/')}/`).href;
+    return { folder, ...(name !== undefined && { file: name }) };
   }
   if (typeof source === 'string' || isUrl(source)) {
     const url = address(source);
-    if (/\.(safetensors|pth|pt|pth\.tar|bin)$/.test(url.pathname)) return { weights: url.href };
+    if (WEIGHTS.test(url.pathname)) return { weights: url.href };
     // A folder may be named without its slash.
     if (!url.pathname.endsWith('/')) url.pathname += '/';
     const bare = typeof source === 'string' && /^[\w-]+$/.test(source);

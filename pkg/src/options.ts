@@ -27,6 +27,7 @@ const LOAD: Record<string, Rule> = {
   revision: text,
   labels: ['a list of texts', (value) => Array.isArray(value) && value.length > 0 && value.every((label) => typeof label === 'string')],
   size: ["a number of pixels, or [height, width]", (value) => pixels(value) || (Array.isArray(value) && value.length === 2 && value.every(pixels))],
+  state: text,
   worker: boolean,
   onProgress: callback,
   signal,

@@ -1,5 +1,5 @@
 /** From what the user names to a config and a stream of weights. */
-import { fetchText, openDownload, read, type Download, type FetchOptions } from './download.js';
+import { fetchBytes, fetchOptional, openDownload, read, type Download, type FetchOptions } from './download.js';
 import { DownloadError, UnsupportedCheckpointError } from './errors.js';
 import type { Located } from './locate.js';
 import { tag } from './options.js';
@@ -9,7 +9,10 @@ import { isUrl, lastPart } from './urls.js';
 export interface ResolvedModel {
   /** For messages and, where nothing better is known, the model's name. */
   name: string;
-  config?: string;
+  /** Contents of `config.json`. */
+  config?: Uint8Array;
+  /** Contents of `preprocessor_config.json`. */
+  preprocessor?: Uint8Array;
   arch?: string;
   weights: Download;
   /** What stands for the name of the family, where the user or the package gives the model one. */
@@ -21,7 +24,7 @@ export async function resolveModel(model: Located, options: LoadOptions): Promis
   const fetching: FetchOptions = { cache: options.cache ?? true, ...(options.signal && { signal: options.signal }) };
   if ('folder' in model) return fromFolder(model, fetching);
   const { name, arch } = model;
-  const config = model.config === undefined ? undefined : await configText(model.config, fetching);
+  const config = model.config === undefined ? undefined : await configBytes(model.config, fetching);
   const weights = await openFile(model.weights, fetching);
   return {
     name: name ?? weights.file,
@@ -32,11 +35,17 @@ export async function resolveModel(model: Located, options: LoadOptions): Promis
   };
 }
 
-async function fromFolder({ folder, hint }: Extract<Located, { folder: string }>, options: FetchOptions): Promise<ResolvedModel> {
+async function fromFolder({ folder, file, hint }: Extract<Located, { folder: string }>, options: FetchOptions): Promise<ResolvedModel> {
   const url = new URL(folder);
+  const beside = (name: string) => new URL(name, url);
   try {
-    const config = await fetchText(new URL('config.json', url), options);
-    return { name: lastPart(url), config, weights: await openDownload(new URL('model.safetensors', url), options) };
+    // Whoever names a file may have one that needs no config.
+    const [config, preprocessor] = await Promise.all([
+      file === undefined ? fetchBytes(beside('config.json'), options) : fetchOptional(beside('config.json'), options),
+      fetchOptional(beside('preprocessor_config.json'), options),
+    ]);
+    const weights = await openDownload(beside(file ?? 'model.safetensors'), options);
+    return { name: lastPart(url), weights, ...(config && { config }), ...(preprocessor && { preprocessor }) };
   } catch (error) {
     if (!hint || !(error instanceof DownloadError)) throw error;
     throw new DownloadError(`${error.message.replace(/\.$/, '')}; ${hint}.`, { cause: error.cause });
@@ -57,13 +66,15 @@ async function* chunks(blob: Blob, signal?: AbortSignal): AsyncGenerator<Uint8Ar
   }
 }
 
-async function configText(config: FileSource | Record<string, unknown>, options: FetchOptions): Promise<string> {
-  if (isJson(config)) return config;
-  if (typeof config === 'string' || isUrl(config)) return fetchText(config, options);
-  if (['Blob', 'File'].includes(tag(config))) return (config as Blob).text();
-  if (tag(config) === 'ArrayBuffer' || ArrayBuffer.isView(config)) return new TextDecoder().decode(config as ArrayBuffer);
+async function configBytes(config: FileSource | Record<string, unknown>, options: FetchOptions): Promise<Uint8Array> {
+  const encode = (text: string) => new TextEncoder().encode(text);
+  if (isJson(config)) return encode(config);
+  if (typeof config === 'string' || isUrl(config)) return fetchBytes(config, options);
+  if (['Blob', 'File'].includes(tag(config))) return new Uint8Array(await (config as Blob).arrayBuffer());
+  if (tag(config) === 'ArrayBuffer') return new Uint8Array(config as ArrayBuffer);
+  if (ArrayBuffer.isView(config)) return new Uint8Array(config.buffer, config.byteOffset, config.byteLength);
   try {
-    return JSON.stringify(config);
+    return encode(JSON.stringify(config));
   } catch (error) {
     throw new UnsupportedCheckpointError(`The config cannot be written as JSON (${(error as Error).message}).`, { cause: error });
   }

@@ -31,7 +31,8 @@ export type FileSource = string | URL | Blob | ArrayBuffer | Uint8Array;
 /**
  * Which model to load:
  * - the name of a built-in one (`'mamba_vision_nano'`, `'mila_nano'`),
- * - a hub id such as `'nvidia/MambaVision-T-1K'`,
+ * - a hub id such as `'nvidia/MambaVision-T-1K'`, or the address of a page of it (`https://huggingface.co/owner/name`, also of a
+ *   branch or of a file),
  * - the URL of a folder with `config.json` and `model.safetensors`, or
  * - files: weights (`.safetensors`, `.pth`, `.pth.tar`) and, unless `arch` or the tensors' shapes tell the variant, a config.
  */
@@ -81,6 +82,11 @@ export interface LoadOptions {
   labels?: readonly string[];
   /** Input size in pixels: a square's side or `[height, width]`. Default: the model's own. */
   size?: number | readonly [number, number];
+  /**
+   * Path of the weights in a checkpoint with several states, such as `'state_dict'`. Default: averaged weights (`'model_ema'`, ..)
+   * where there are any, then the usual names; what was chosen stands in {@link ModelInfo.assumptions}.
+   */
+  state?: string;
   /** Runs everything in a worker, so that the page never waits. */
   worker?: boolean;
   onProgress?: (event: ProgressEvent) => void;
@@ -180,7 +186,7 @@ export interface ModelInfo {
   labels: readonly string[];
   /** What is known of the terms of the weights. */
   licence: string;
-  /** What had to be assumed because the checkpoint does not say it. */
+  /** What had to be assumed or was passed over: sizes that the config does not have, the state that was chosen, keys of no model. */
   assumptions: string[];
   device: DeviceInfo;
   /** Bytes: weights and activations on the device, and all of the WebAssembly memory. */

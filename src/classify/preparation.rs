@@ -21,7 +21,7 @@ pub struct ClassifierPreparation {
     weights: Arc<WeightStore>,
     batch: usize,
     top_k: usize,
-    maps: bool,
+    map_size: Option<[usize; 2]>,
 }
 
 impl ClassifierPreparation {
@@ -32,18 +32,18 @@ impl ClassifierPreparation {
     pub fn new(model: Model, device: &Device, options: ClassifierOptions) -> Result<Self> {
         let ClassifierOptions { batch, top_k, frames } = options;
         let batch = if frames { 1 } else { batch };
-        let maps = frames && maps_fit(&model, device);
         let top_k = Some(TopK { k: top_k, temperature: model.temperature });
-        let options = BuildOptions { batch, size: model.preprocess.size, top_k, class_activation: maps };
-        let names: &[&str] = match (frames, maps) {
-            (true, true) => &["top_k", "logits", "class_activation"],
-            (true, false) => &["top_k", "logits"],
+        let graph = model.graph(&BuildOptions { batch, size: model.preprocess.size, top_k, class_activation: frames })?;
+        let map_size = map_size(&graph, device);
+        let names: &[&str] = match (frames, map_size) {
+            (true, Some(_)) => &["top_k", "logits", "class_activation"],
+            (true, None) => &["top_k", "logits"],
             (false, _) => &["top_k"],
         };
-        let graph = model.graph(&options)?.select(names)?;
+        let graph = graph.select(names)?;
         let weights = Arc::<WeightStore>::default();
         let preparation = Preparation::new(&graph, device, &weights)?;
-        Ok(Self { model, preparation, device: device.clone(), weights, batch, top_k: best_classes(&graph), maps })
+        Ok(Self { model, preparation, device: device.clone(), weights, batch, top_k: best_classes(&graph), map_size })
     }
 
     /// As [`Preparation::upload`].
@@ -64,17 +64,27 @@ impl ClassifierPreparation {
     /// # Errors
     /// As [`Preparation::finish`].
     pub async fn finish(self, progress: impl FnMut(usize, usize)) -> Result<Classifier> {
-        let Self { model, preparation, device, weights, batch, top_k, maps } = self;
+        let Self { model, preparation, device, weights, batch, top_k, map_size } = self;
         let session = preparation.finish(progress).await?;
-        Ok(Classifier { model, session, device, weights, features: None, batch, top_k, maps })
+        Ok(Classifier { model, session, device, weights, features: None, batch, top_k, map_size })
     }
 }
 
-/// True when the head's weight is one buffer on the device, as class activation maps need it.
-fn maps_fit(model: &Model, device: &Device) -> bool {
-    let Device::Gpu(gpu) = device else { return true };
-    let bytes = model.weights.shape("head.weight").map_or(0, |shape| shape.rows().next_multiple_of(8) * shape.last());
-    bytes as u64 * 4 <= gpu.caps().max_storage_binding
+/// Rows and columns of the graph's class activation maps. `None` where it has none, or where the head's weight is not one buffer
+/// on the device, as they need it.
+fn map_size(graph: &Graph, device: &Device) -> Option<[usize; 2]> {
+    let maps = graph.outputs().iter().find(|o| o.name == "class_activation")?;
+    let &[features, weight, ..] = graph.node(maps.value).inputs() else { return None };
+    let weight = graph.node(weight).shape();
+    if let Device::Gpu(gpu) = device
+        && (weight.rows().next_multiple_of(8) * weight.last()) as u64 * 4 > gpu.caps().max_storage_binding
+    {
+        return None;
+    }
+    match graph.node(features).shape().dims() {
+        &[_, rows, columns, _] => Some([rows, columns]),
+        _ => None,
+    }
 }
 
 /// k of the graph's first output, `top_k`, which is at most the number of classes.

@@ -8,7 +8,7 @@ use crate::{
         WindowPartition, WindowReverse,
     },
     tensor::{Shape, Tensor},
-    weights::Weights,
+    weights::Reader,
 };
 
 /// Adds layers to a graph. Every method reads the layer's tensors from the given view of the checkpoint and names the node after it.
@@ -55,8 +55,8 @@ impl Builder {
     /// The checkpoint tensor `key` of `w`.
     ///
     /// # Errors
-    /// Those of [`Weights::get`].
-    pub fn weight(&mut self, w: &Weights, key: &str, shape: &[usize]) -> Result<Value> {
+    /// Those of [`Reader::get`].
+    pub fn weight(&mut self, w: &Reader, key: &str, shape: &[usize]) -> Result<Value> {
         let tensor = w.get(key, shape)?;
         Ok(self.graph.constant(w.path(key), tensor))
     }
@@ -75,7 +75,7 @@ impl Builder {
     }
 
     /// `nn.Linear` to `n` channels over the first `k` channels of x: keys `weight` `[n, k]` and, where there is one, `bias` `[n]`.
-    pub fn linear(&mut self, w: &Weights, x: Value, k: usize, n: usize, bias: bool) -> Result<Value> {
+    pub fn linear(&mut self, w: &Reader, x: Value, k: usize, n: usize, bias: bool) -> Result<Value> {
         let mut inputs = vec![x, self.weight(w, "weight", &[n, k])?];
         if bias {
             inputs.push(self.weight(w, "bias", &[n])?);
@@ -84,7 +84,7 @@ impl Builder {
     }
 
     /// `nn.Conv2d` with a square kernel, same-padded for odd ones: keys `weight` `[n, c, k, k]` and, where there is one, `bias`.
-    pub fn conv2d(&mut self, w: &Weights, x: Value, n: usize, kernel: usize, stride: usize, bias: bool) -> Result<Value> {
+    pub fn conv2d(&mut self, w: &Reader, x: Value, n: usize, kernel: usize, stride: usize, bias: bool) -> Result<Value> {
         let c = self.shape(x).last();
         let mut inputs = vec![x, self.weight(w, "weight", &[n, c, kernel, kernel])?];
         if bias {
@@ -95,21 +95,21 @@ impl Builder {
     }
 
     /// Depthwise 3x3 `nn.Conv2d` with bias over `(B, H, W, C)`.
-    pub fn depthwise3(&mut self, w: &Weights, x: Value, stride: usize) -> Result<Value> {
+    pub fn depthwise3(&mut self, w: &Reader, x: Value, stride: usize) -> Result<Value> {
         let c = self.shape(x).last();
         let inputs = vec![x, self.weight(w, "weight", &[c, 1, 3, 3])?, self.weight(w, "bias", &[c])?];
         self.op(module(w), DepthwiseConv2d { stride, padding: [1, 1], epilogue: Epilogue::biased(true) }, inputs)
     }
 
     /// `nn.LayerNorm` over channels.
-    pub fn layer_norm(&mut self, w: &Weights, x: Value, eps: f32) -> Result<Value> {
+    pub fn layer_norm(&mut self, w: &Reader, x: Value, eps: f32) -> Result<Value> {
         let c = self.shape(x).last();
         let inputs = vec![x, self.weight(w, "weight", &[c])?, self.weight(w, "bias", &[c])?];
         self.op(module(w), LayerNorm { eps }, inputs)
     }
 
     /// `nn.BatchNorm2d` with its running statistics.
-    pub fn batch_norm(&mut self, w: &Weights, x: Value, eps: f32) -> Result<Value> {
+    pub fn batch_norm(&mut self, w: &Reader, x: Value, eps: f32) -> Result<Value> {
         let c = self.shape(x).last();
         let mut inputs = vec![x];
         for key in ["weight", "bias", "running_mean", "running_var"] {
@@ -124,7 +124,7 @@ impl Builder {
     }
 
     /// `x + branch`, the branch scaled by the vector under `gamma` where the model has layer scale.
-    pub fn residual(&mut self, name: &str, x: Value, branch: Value, gamma: Option<(&Weights, &str)>) -> Result<Value> {
+    pub fn residual(&mut self, name: &str, x: Value, branch: Value, gamma: Option<(&Reader, &str)>) -> Result<Value> {
         let branch = match gamma {
             Some((w, key)) => {
                 let c = self.shape(branch).last();
@@ -167,6 +167,6 @@ impl Builder {
 }
 
 /// The path of the module that a view of the checkpoint stands for.
-fn module(w: &Weights) -> String {
+fn module(w: &Reader) -> String {
     w.path("").trim_end_matches('.').to_owned()
 }

@@ -7,7 +7,10 @@
 
 mod parse;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    text,
+};
 
 /// Class names in the order of the logits.
 #[derive(Default, Debug, Clone, PartialEq, Eq)]
@@ -28,12 +31,13 @@ impl Labels {
     /// Text holds one label a line, the first being class 0; a byte-order mark, CRLF and empty lines at the end are fine. Where all
     /// lines begin with their index (from 0 or 1) or with a WordNet id, that is taken off. JSON is an array of strings, an object
     /// from index to string or to `[id, name]` as Keras has it, an object from name to index (`class_to_idx`), or an object that
-    /// has one of these under `id2label`, `label2id`, `class_to_idx`, `labels`, `classes`, `categories`, `class_names` or `names`.
+    /// has one of these under `id2label`, `label2id`, `class_to_idx`, `labels`, `classes`, `categories`, `class_names`, `label_names` or
+    /// `names`.
     /// So is a dictionary as Python prints it.
     ///
     /// # Errors
     /// [`Error::Config`] naming the source and the line or key: no labels at all, an empty line between labels, damaged JSON,
-    /// a label that is not a string, or indices that are not 0, 1, 2 and so on, each once.
+    /// a label that is neither a string nor a number, or indices that are not 0, 1, 2 and so on, each once.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match parse::labels(text) {
@@ -41,6 +45,29 @@ impl Labels {
             Ok(labels) => Ok(Self(labels)),
             Err(reason) => Err(Error::config(name, reason)),
         }
+    }
+
+    /// As [`Labels::parse`], from the bytes of a file: UTF-8, or UTF-16 as Windows writes it.
+    ///
+    /// # Errors
+    /// Those of [`Labels::parse`]; [`Error::Config`] when it is not text.
+    pub fn decode(name: &str, bytes: &[u8]) -> Result<Self> {
+        let text = text::decode(bytes).map_err(|reason| Error::config(name, reason))?;
+        Self::parse(name, &text)
+    }
+
+    /// The labels of a JSON value in one of the forms of [`Labels::parse`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn from_json(value: &serde_json::Value) -> std::result::Result<Self, String> {
+        parse::json(value).map(Self)
+    }
+
+    /// True for the names that Hugging Face writes where nobody gave any: `LABEL_0`, `LABEL_1`, ..
+    pub(crate) fn are_placeholders(&self) -> bool {
+        let number = |label: &String| label.strip_prefix("LABEL_").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        !self.0.is_empty() && self.0.iter().all(number)
     }
 
     /// The class of ImageNet-1k that a WordNet id such as `n02123045` stands for; `None` without the feature `imagenet-labels`.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 pub(super) type Parsed = Result<Vec<String>, String>;
 
 /// Keys under which a JSON object may have its labels: as a list, or from index to name or name to index.
-const LISTS: [&str; 5] = ["labels", "classes", "categories", "class_names", "names"];
+const LISTS: [&str; 6] = ["labels", "classes", "categories", "class_names", "label_names", "names"];
 const MAPS: [&str; 3] = ["id2label", "label2id", "class_to_idx"];
 
 pub(super) fn labels(text: &str) -> Parsed {
@@ -61,19 +61,25 @@ pub(crate) fn is_wnid(name: &str) -> bool {
 }
 
 fn from_json(text: &str) -> Parsed {
-    match serde_json::from_str(text).map_err(|e| format!("damaged JSON: {e}"))? {
-        Value::Array(items) => list(&items),
+    json(&serde_json::from_str(text).map_err(|e| format!("damaged JSON: {e}"))?)
+}
+
+/// The labels of a JSON value.
+pub(super) fn json(value: &Value) -> Parsed {
+    match value {
+        Value::Array(items) => list(items),
         Value::Object(object) => {
             for key in MAPS {
                 match object.get(key) {
                     Some(Value::Object(inner)) => return map(inner),
-                    Some(_) => return Err(format!("`{key}` is not an object")),
+                    Some(Value::Array(items)) => return list(items),
+                    Some(_) => return Err(format!("`{key}` is neither an object nor a list")),
                     None => {}
                 }
             }
             match LISTS.iter().find_map(|key| object.get(*key)?.as_array()) {
                 Some(items) => list(items),
-                None => map(&object),
+                None => map(object),
             }
         }
         _ => Err("neither a JSON array nor a JSON object".into()),
@@ -86,9 +92,13 @@ fn list(items: &[Value]) -> Parsed {
 
 /// From index to name, or from name to index.
 fn map(object: &Map<String, Value>) -> Parsed {
-    let pairs: Result<Vec<(usize, String)>, String> = if !object.is_empty() && object.values().all(Value::is_number) {
+    let is_index = |key: &String| key.trim().parse::<usize>().is_ok();
+    let counts = |value: &Value| value.is_number() || value.as_str().is_some_and(|text| text.trim().parse::<usize>().is_ok());
+    let turned = !object.is_empty() && object.values().all(counts) && !object.keys().all(is_index);
+    let pairs: Result<Vec<(usize, String)>, String> = if turned {
         let index = |name: &str, value: &Value| {
-            let index = value.as_u64().and_then(|n| usize::try_from(n).ok());
+            let number = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+            let index = number.and_then(|n| usize::try_from(n).ok());
             index.ok_or_else(|| format!("`{name}` has {value}, which is not a class index"))
         };
         object.iter().map(|(name, value)| Ok((index(name, value)?, name.trim().to_owned()))).collect()
@@ -116,9 +126,10 @@ fn placed(mut pairs: Vec<(usize, String)>) -> Parsed {
     Ok(pairs.into_iter().map(|pair| pair.1).collect())
 }
 
-/// A string, or a pair of a WordNet id and a name, as Keras has them.
+/// A string, a number, or a pair of a WordNet id and a name, as Keras has them.
 fn label(key: &str, value: &Value) -> Result<String, String> {
     let name = match value {
+        Value::Number(number) => return Ok(number.to_string()),
         Value::Array(pair) => match pair.as_slice() {
             [Value::String(id), name] if is_wnid(id) => name.as_str(),
             _ => None,

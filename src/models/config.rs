@@ -1,33 +1,59 @@
-//! `config.json`: MambaVision's keys as on Hugging Face, and ours for MILA, for which no format exists.
+//! What stands beside weights: `config.json` in the forms of Hugging Face and timm, and `preprocessor_config.json`. The sizes in
+//! them are their family's own.
 
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::{
     error::{Error, Result},
-    image::{CropMode, Preprocess},
+    hub,
+    image::Preprocess,
     labels::Labels,
-    models::{Architecture, MambaVision, Mila, detect, presets},
-    weights::Weights,
+    models::{
+        family::{Registered, families},
+        processing,
+    },
+    text,
 };
 
 /// The largest config that is read; real ones with 21,841 labels have 1 MB.
 const MAX_CONFIG_BYTES: u64 = 64 << 20;
 
-/// The text of the config that belongs to a checkpoint: in the folder, or beside a file with Hugging Face's name.
-pub(super) fn beside(path: &Path) -> Result<Option<String>> {
-    let file = if path.is_dir() {
-        path.join("config.json")
-    } else {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if !name.starts_with("model") && !name.starts_with("pytorch_model") {
-            return Ok(None);
-        }
-        path.with_file_name("config.json")
-    };
-    let metadata = match std::fs::metadata(&file) {
+/// The texts that stand beside weights.
+#[derive(Debug, Clone, Default)]
+pub struct Documents {
+    /// `config.json`.
+    pub config: Option<String>,
+    /// `preprocessor_config.json`, which counts before the config for what it says.
+    pub preprocessor: Option<String>,
+}
+
+impl Documents {
+    /// Those in the folder `path`, or beside the file `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one cannot be read, [`Error::Config`] when it is not text.
+    pub fn beside(path: &Path) -> Result<Self> {
+        let folder = if path.is_dir() { hub::folder(path) } else { path.parent().unwrap_or(Path::new("")).to_owned() };
+        Ok(Self { config: read(&folder.join("config.json"))?, preprocessor: read(&folder.join("preprocessor_config.json"))? })
+    }
+
+    /// Texts as they were downloaded, UTF-8 or UTF-16.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when one is not text.
+    pub fn decode(name: &str, config: Option<&[u8]>, preprocessor: Option<&[u8]>) -> Result<Self> {
+        let text = |file: &str, bytes: Option<&[u8]>| {
+            let decode = |bytes| text::decode(bytes).map_err(|reason| Error::config(format!("{file} of {name}"), reason));
+            bytes.map(decode).transpose()
+        };
+        Ok(Self { config: text("config.json", config)?, preprocessor: text("preprocessor_config.json", preprocessor)? })
+    }
+}
+
+fn read(file: &Path) -> Result<Option<String>> {
+    let metadata = match std::fs::metadata(file) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(file, error)),
@@ -35,186 +61,138 @@ pub(super) fn beside(path: &Path) -> Result<Option<String>> {
     if metadata.len() > MAX_CONFIG_BYTES {
         return Err(Error::config(file.display(), format!("{} bytes are too many for a configuration", metadata.len())));
     }
-    std::fs::read_to_string(&file).map(Some).map_err(|error| Error::io(file, error))
+    let bytes = std::fs::read(file).map_err(|error| Error::io(file, error))?;
+    text::decode(&bytes).map(Some).map_err(|reason| Error::config(file.display(), reason))
 }
 
-/// The keys of interest; all others are left alone.
-#[derive(Debug, Deserialize)]
-struct Keys {
-    model_type: Option<String>,
-    // MambaVision
-    dim: Option<usize>,
-    in_dim: Option<usize>,
-    window_size: Option<[usize; 4]>,
-    #[serde(default)]
-    layer_scale: Json,
-    #[serde(default)]
-    layer_scale_conv: Json,
-    d_state: Option<usize>,
-    d_conv: Option<usize>,
-    expand: Option<usize>,
-    // MILA
-    embed_dim: Option<usize>,
-    // both
-    depths: Option<[usize; 4]>,
-    num_heads: Option<[usize; 4]>,
-    mlp_ratio: Option<f64>,
-    qkv_bias: Option<bool>,
-    num_classes: Option<usize>,
-    id2label: Option<Json>,
-    mean: Option<[f32; 3]>,
-    std: Option<[f32; 3]>,
-    crop_mode: Option<CropMode>,
-    crop_pct: Option<f64>,
-    resolution: Option<Json>,
-    input_resolution: Option<Json>,
-    temperature: Option<f32>,
-    licence: Option<String>,
-}
+/// Objects of a config in which timm and others keep a part of its keys.
+const NESTED: [&str; 4] = ["pretrained_cfg", "default_cfg", "data_config", "vision_config"];
 
-/// A parsed `config.json`.
+/// Keys under which class names stand.
+const NAMES: [&str; 7] = ["id2label", "label2id", "label_names", "class_names", "class_to_idx", "classes", "labels"];
+
+/// Values of `model_type` that stand for many models.
+const WRAPPERS: [&str; 3] = ["timm_wrapper", "timm", "vision-encoder-decoder"];
+
+/// A parsed `config.json`, and what was beside it.
 #[derive(Debug)]
 pub(super) struct Config {
-    what: String,
-    keys: Keys,
-    /// From `id2label`.
-    pub(super) labels: Option<Labels>,
+    pub(super) what: String,
+    /// All of it, with timm's `model_args` as keys of their own.
+    pub(super) json: Json,
+    processor: Option<Map<String, Json>>,
 }
 
 impl Config {
-    pub(super) fn parse(what: &str, text: &str) -> Result<Self> {
-        let what = format!("config.json of {what}");
-        let keys: Keys = serde_json::from_str(text).map_err(|error| Error::config(&what, error))?;
-        let labels = match &keys.id2label {
-            Some(map) => Some(Labels::parse(&what, &map.to_string())?),
-            None => None,
-        };
-        Ok(Self { what, keys, labels })
-    }
-
-    /// Variant name, sizes and preprocessing.
-    pub(super) fn architecture(
-        &self,
-        what: &str,
-        weights: &Weights,
-        assumptions: &mut Vec<String>,
-    ) -> Result<(String, Architecture, Preprocess)> {
-        let keys = &self.keys;
-        let model_type = keys.model_type.as_deref().unwrap_or_default().to_ascii_lowercase();
-        let mila = model_type.contains("mila") || model_type.contains("mlla");
-        let mamba_vision = model_type.contains("mambavision") || model_type.contains("mamba_vision");
-        let architecture = if mila || (model_type.is_empty() && keys.embed_dim.is_some()) {
-            Architecture::Mila(self.mila(weights, assumptions)?)
-        } else if mamba_vision || (model_type.is_empty() && keys.in_dim.is_some()) {
-            Architecture::MambaVision(self.mamba_vision(weights, assumptions)?)
-        } else {
-            let reason = format!("its config.json says `model_type: {model_type}`, which is neither mambavision nor mila");
-            return Err(Error::Unrecognised { what: what.to_owned(), reason, known: presets::preset_names() });
-        };
-        let mut preprocess = Preprocess::imagenet([224, 224]);
-        if matches!(architecture, Architecture::Mila(_)) {
-            preprocess.crop_pct = 0.875;
-        }
-        self.apply_preprocess(&mut preprocess)?;
-        Ok((detect::name_of(&architecture, &preprocess), architecture, preprocess))
-    }
-
-    fn required<T>(&self, key: &str, value: Option<T>) -> Result<T> {
-        value.ok_or_else(|| Error::config(&self.what, format!("the key `{key}` is missing")))
-    }
-
-    /// `num_classes`, else the number of labels, else what the head says.
-    fn classes(&self, weights: &Weights, assumptions: &mut Vec<String>) -> usize {
-        let labels = self.labels.as_ref().map(Labels::len);
-        let in_file = detect::classes(weights);
-        if let Some(said) = self.keys.num_classes.or(labels) {
-            // Hugging Face writes two placeholder labels where nobody set any.
-            let placeholder = self.keys.num_classes.is_none() && labels == Some(2);
-            match in_file {
-                Some(found) if placeholder && found != said => {}
-                _ => return said,
+    /// `None` where there is neither.
+    pub(super) fn parse(name: &str, documents: &Documents) -> Result<Option<Self>> {
+        let object = |file: &str, text: &Option<String>| {
+            let what = format!("{file} of {name}");
+            // A string in Rust may still have the mark that its file began with.
+            let parse = |text: &String| serde_json::from_str(text.trim_start_matches('\u{feff}'));
+            match text.as_ref().map(parse) {
+                Some(Ok(Json::Object(object))) => Ok(Some(object)),
+                Some(Ok(_)) => Err(Error::config(what, "it is not a JSON object")),
+                Some(Err(error)) => Err(Error::config(what, error)),
+                None => Ok(None),
             }
+        };
+        let config = object("config.json", &documents.config)?;
+        let processor = object("preprocessor_config.json", &documents.preprocessor)?;
+        if config.is_none() && processor.is_none() {
+            return Ok(None);
         }
-        let classes = in_file.unwrap_or(0);
-        assumptions.push(format!("the config names no classes; the head has {classes}"));
-        classes
-    }
-
-    fn mamba_vision(&self, weights: &Weights, assumptions: &mut Vec<String>) -> Result<MambaVision> {
-        let keys = &self.keys;
-        Ok(MambaVision {
-            dim: self.required("dim", keys.dim)?,
-            in_dim: self.required("in_dim", keys.in_dim)?,
-            depths: self.required("depths", keys.depths)?,
-            num_heads: self.required("num_heads", keys.num_heads)?,
-            window_size: self.required("window_size", keys.window_size)?,
-            mlp_ratio: keys.mlp_ratio.unwrap_or(4.0),
-            layer_scale: switch(&keys.layer_scale),
-            layer_scale_conv: switch(&keys.layer_scale_conv),
-            num_classes: self.classes(weights, assumptions),
-            d_state: keys.d_state.unwrap_or(8),
-            d_conv: keys.d_conv.unwrap_or(3),
-            expand: keys.expand.unwrap_or(1),
-            qkv_bias: keys.qkv_bias.unwrap_or(true),
-        })
-    }
-
-    fn mila(&self, weights: &Weights, assumptions: &mut Vec<String>) -> Result<Mila> {
-        let keys = &self.keys;
-        Ok(Mila {
-            embed_dim: self.required("embed_dim", keys.embed_dim)?,
-            depths: self.required("depths", keys.depths)?,
-            num_heads: self.required("num_heads", keys.num_heads)?,
-            mlp_ratio: keys.mlp_ratio.unwrap_or(4.0),
-            qkv_bias: keys.qkv_bias.unwrap_or(true),
-            num_classes: self.classes(weights, assumptions),
-        })
-    }
-
-    /// Overrides what the config says of preprocessing.
-    pub(super) fn apply_preprocess(&self, preprocess: &mut Preprocess) -> Result<()> {
-        let keys = &self.keys;
-        if let Some(resolution) = keys.resolution.as_ref().or(keys.input_resolution.as_ref()) {
-            preprocess.size = self.size(resolution)?;
+        let mut json = config.unwrap_or_default();
+        if let Some(Json::Object(arguments)) = json.get("model_args").cloned() {
+            arguments.into_iter().for_each(|(key, value)| drop(json.insert(key, value)));
         }
-        preprocess.mean = keys.mean.unwrap_or(preprocess.mean);
-        preprocess.std = keys.std.unwrap_or(preprocess.std);
-        preprocess.crop_pct = keys.crop_pct.unwrap_or(preprocess.crop_pct);
-        preprocess.crop_mode = keys.crop_mode.unwrap_or(preprocess.crop_mode);
-        Ok(())
+        Ok(Some(Self { what: format!("config.json of {name}"), json: Json::Object(json), processor }))
+    }
+
+    /// The value of a key, of the config itself or of an object in it; null counts as absent.
+    pub(super) fn get(&self, key: &str) -> Option<&Json> {
+        let nested = NESTED.iter().filter_map(|object| self.json.get(object)?.get(key));
+        self.json.get(key).into_iter().chain(nested).find(|value| !value.is_null())
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.get(key).and_then(Json::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// What it calls the model, in the order in which that counts.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let class = self.get("architectures").and_then(|list| list.get(0)).and_then(Json::as_str);
+        let keys = ["model_type", "architecture", "arch", "model_name"];
+        keys.into_iter().filter_map(|key| self.text(key)).chain(class)
+    }
+
+    /// The family that it names.
+    ///
+    /// # Errors
+    /// The `model_type`, where that is of no family.
+    pub(super) fn family(&self) -> std::result::Result<Option<&'static Registered>, String> {
+        if let Some(family) = self.names().find_map(|name| families().find(|family| family.is_called(name))) {
+            return Ok(Some(family));
+        }
+        match self.text("model_type") {
+            Some(name) if !WRAPPERS.contains(&name) => Err(name.to_owned()),
+            _ => Ok(None),
+        }
+    }
+
+    /// How many classes it speaks of.
+    pub(super) fn classes(&self) -> Option<usize> {
+        ["num_classes", "num_labels"].iter().find_map(|key| self.get(key)).and_then(Json::as_u64).map(|n| n as usize)
+    }
+
+    /// The names of `classes` classes. Placeholders are no names, and neither are those of another number of classes, which is told.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they cannot be read.
+    pub(super) fn labels(&self, classes: usize, assumptions: &mut Vec<String>) -> Result<Option<Labels>> {
+        for key in NAMES {
+            let Some(value) = self.get(key).filter(|value| value.is_object() || value.is_array()) else { continue };
+            let labels = Labels::from_json(value).map_err(|reason| Error::config(&self.what, format!("`{key}`: {reason}")))?;
+            if labels.is_empty() || labels.are_placeholders() {
+                continue;
+            }
+            if labels.len() == classes {
+                return Ok(Some(labels));
+            }
+            assumptions.push(format!(
+                "`{key}` in the config names {} classes, the head has {classes}: the names are not used",
+                labels.len()
+            ));
+        }
+        Ok(None)
+    }
+
+    /// Overrides what the config and the preprocessor's config say of preprocessing, and tells what neither says: then it is that
+    /// of `usual`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the key and the value that cannot be used.
+    pub(super) fn preprocess(&self, base: Preprocess, usual: &str, assumptions: &mut Vec<String>) -> Result<Preprocess> {
+        let from_config = processing::of_config(|key| self.get(key)).map_err(|reason| Error::config(&self.what, reason))?;
+        let from_processor = self.processor.as_ref().map(processing::of_processor).transpose();
+        let from_processor = from_processor
+            .map_err(|reason| Error::config(self.what.replacen("config.json", "preprocessor_config.json", 1), reason))?;
+        let said = from_config.overridden(from_processor.unwrap_or_default(), assumptions);
+        Ok(said.complete(base, usual, assumptions))
     }
 
     /// What calibrates the scores.
     pub(super) fn temperature(&self) -> Result<f32> {
-        match self.keys.temperature.unwrap_or(1.0) {
-            t if t > 0.0 && t.is_finite() => Ok(t),
-            t => Err(Error::config(&self.what, format!("temperature {t} must be positive"))),
+        match self.get("temperature").map(Json::as_f64) {
+            None => Ok(1.0),
+            Some(Some(t)) if t > 0.0 && t.is_finite() => Ok(t as f32),
+            Some(Some(t)) => Err(Error::config(&self.what, format!("temperature {t} must be positive"))),
+            Some(None) => Err(Error::config(&self.what, "temperature is not a number")),
         }
     }
 
     /// The terms of the weights.
     pub(super) fn licence(&self) -> Option<&str> {
-        self.keys.licence.as_deref()
-    }
-
-    /// `224`, `[224, 192]` or `[3, 224, 192]`.
-    fn size(&self, resolution: &Json) -> Result<[usize; 2]> {
-        let extents: Vec<usize> = match resolution {
-            Json::Array(values) => values.iter().filter_map(Json::as_u64).map(|v| v as usize).collect(),
-            other => other.as_u64().map(|v| vec![v as usize, v as usize]).unwrap_or_default(),
-        };
-        match extents[..] {
-            [h, w] | [_, h, w] => Ok([h, w]),
-            _ => Err(Error::config(&self.what, format!("resolution {resolution} is neither a number nor height and width"))),
-        }
-    }
-}
-
-/// Layer scale is written as its initial value, a flag, or nothing.
-fn switch(value: &Json) -> bool {
-    match value {
-        Json::Bool(on) => *on,
-        Json::Number(initial) => initial.as_f64() != Some(0.0),
-        _ => false,
+        ["licence", "license"].into_iter().find_map(|key| self.text(key))
     }
 }

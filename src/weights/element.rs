@@ -7,7 +7,7 @@ use crate::{
 
 /// One key of a checkpoint.
 #[derive(Debug, Clone)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// A tensor of one of the crate's element types.
     Tensor(Tensor),
     /// A tensor that is known by name only: no layer can read its element type.
@@ -20,7 +20,7 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    pub(super) fn shape(&self) -> &Shape {
+    pub(crate) fn shape(&self) -> &Shape {
         match self {
             Self::Tensor(tensor) => tensor.shape(),
             Self::Unreadable { shape, .. } => shape,

@@ -8,10 +8,9 @@ use std::{
 
 use super::{
     Weights,
+    contents::Contents,
     element::Entry,
-    open,
     safetensors::{self, PREFIX, Place},
-    source::{Source, Table},
 };
 use crate::{
     error::{Error, Result},
@@ -163,11 +162,10 @@ impl Incoming {
             entries.push((key, Entry::Tensor(tensor)));
             waiting.push((bytes, arrival));
         }
-        let entries = open::stripped(&self.name, entries)?;
         if entries.is_empty() {
             return Err(self.bad("there are no tensors in it"));
         }
-        let weights = Weights::new(&self.name, Source::Table(Table::new(entries, Vec::new())));
+        let weights = Weights::of(&self.name, Contents::flat("safetensors", entries), Vec::new())?;
         let rest = head.split_off(end);
         Ok((State::Tensors(Arriving { weights, waiting, complete: 0, partial: Vec::new() }), rest))
     }
@@ -179,13 +177,18 @@ impl Incoming {
             if bytes.is_empty() && !range.is_empty() {
                 return Ok(());
             }
-            // All at once, so that a large tensor is not moved while it grows; a header may ask for more than any machine has.
-            if arriving.partial.try_reserve_exact(range.len() - arriving.partial.len()).is_err() {
-                let reason = format!("a tensor of {} bytes does not fit into memory", range.len());
+            let missing = range.len() - arriving.partial.len();
+            let (mine, others) = bytes.split_at(bytes.len().min(missing));
+            // All at once, so that a large tensor is not moved while it grows, unless only the header says how large it is.
+            let room = match self.total {
+                Some(_) => arriving.partial.try_reserve_exact(missing),
+                None => arriving.partial.try_reserve(mine.len()),
+            };
+            if room.is_err() {
+                let reason = format!("there is no memory for a tensor of {} bytes", range.len());
                 self.state = State::Done;
                 return Err(self.bad(reason));
             }
-            let (mine, others) = bytes.split_at(bytes.len().min(range.len() - arriving.partial.len()));
             arriving.partial.extend_from_slice(mine);
             bytes = others;
             if arriving.partial.len() == range.len() {

@@ -1,4 +1,4 @@
-//! From a path or bytes to entries: which file of a folder, and which format.
+//! From a path or bytes to what is in them: which file of a folder, and which format.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -8,29 +8,40 @@ use std::{
 
 use serde_json::Value;
 
-use super::{element::Entry, pickle::quote, prefix, pth, safetensors};
+use super::{contents::Contents, safetensors, torch};
 use crate::{
-    error::{Error, Result},
-    platform,
+    error::{Error, Result, quote},
+    hub, platform,
     tensor::Bytes,
+    text,
 };
 
-/// The entries of a checkpoint, and the files they came from.
-pub(super) type Found = (Vec<(String, Entry)>, Vec<PathBuf>);
+/// What a checkpoint holds, and the files that it came from.
+pub(super) type Found = (Contents, Vec<PathBuf>);
 
-const INDEX: &str = "model.safetensors.index.json";
-const SINGLE: &str = "model.safetensors";
+/// In a folder these are looked for, in this order: lists of shards, then whole files.
+const INDICES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
+const NAMES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// Endings of checkpoints.
+const ENDINGS: [&str; 6] = [".safetensors", ".pth", ".pth.tar", ".pt", ".ckpt", ".bin"];
+
+/// Beginnings of what trainers write beside a checkpoint.
+const TRAINERS: [&str; 7] = ["optimizer", "optim", "scheduler", "scaler", "rng_state", "random_states", "training_args"];
 
 /// What stands at `path`: a file or a folder.
 pub(super) fn path(path: &Path) -> Result<Found> {
     if !path.is_dir() {
         return file(path);
     }
-    if path.join(INDEX).is_file() {
-        return shards(path);
-    }
-    if path.join(SINGLE).is_file() {
-        return file(&path.join(SINGLE));
+    let path = &hub::folder(path);
+    for (index, name) in INDICES.iter().zip(NAMES) {
+        if path.join(index).is_file() {
+            return shards(path, index);
+        }
+        if path.join(name).is_file() {
+            return file(&path.join(name));
+        }
     }
     let mut names = Vec::new();
     for item in fs::read_dir(path).map_err(|source| Error::io(path, source))? {
@@ -46,7 +57,7 @@ pub(super) fn path(path: &Path) -> Result<Found> {
                 n if n > 20 => format!("the folder has {} and {} more", names[..20].join(", "), n - 20),
                 _ => format!("the folder has {}", names.join(", ")),
             };
-            Err(Error::checkpoint(path.display(), format!("there is no checkpoint in it (*.safetensors, *.pth, *.pt): {shown}")))
+            Err(Error::checkpoint(path.display(), format!("there is no checkpoint in it (*{}): {shown}", ENDINGS.join(", *"))))
         }
         many => {
             let list = many.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -56,57 +67,60 @@ pub(super) fn path(path: &Path) -> Result<Found> {
 }
 
 fn is_checkpoint(name: &str) -> bool {
-    [".safetensors", ".pth", ".pth.tar", ".pt"].iter().any(|end| name.ends_with(end)) || name == "pytorch_model.bin"
+    let name = name.to_lowercase();
+    ENDINGS.iter().any(|end| name.ends_with(end)) && !TRAINERS.iter().any(|start| name.starts_with(start))
 }
 
 fn file(path: &Path) -> Result<Found> {
-    let name = path.display().to_string();
-    let entries = bytes(&name, &platform::map_file(path)?)?;
-    Ok((stripped(&name, entries)?, vec![path.to_owned()]))
+    let contents = bytes(&path.display().to_string(), &platform::map_file(path)?)?;
+    Ok((contents, vec![path.to_owned()]))
 }
 
-/// Takes the common prefixes away from the keys of the checkpoint called `name`.
-pub(super) fn stripped(name: &str, entries: Vec<(String, Entry)>) -> Result<Vec<(String, Entry)>> {
-    prefix::strip(entries).map_err(|reason| Error::checkpoint(name, reason))
-}
-
-/// The entries of one file, whose format shows in its first bytes.
-pub(super) fn bytes(name: &str, bytes: &Bytes) -> Result<Vec<(String, Entry)>> {
+/// What one file holds, whose format shows in its first bytes.
+pub(super) fn bytes(name: &str, bytes: &Bytes) -> Result<Contents> {
     let file = bytes.as_slice();
-    let entries = match file {
+    let contents = match file {
         [] => Err("the file is empty".into()),
-        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::load(bytes),
-        [b'P', b'K', 3, 4, ..] => pth::load_zip(bytes),
-        [0x80, 1..=5, ..] => pth::load_stream(bytes),
+        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::load(bytes).map(|entries| Contents::flat("safetensors", entries)),
+        _ if torch::is_torch(file) => torch::load(bytes),
         _ => Err(foreign(file)),
     };
-    let entries = entries.map_err(|reason| Error::checkpoint(name, reason))?;
-    if entries.is_empty() {
+    let contents = contents.map_err(|reason| Error::checkpoint(name, reason))?;
+    if contents.entries.is_empty() {
         return Err(Error::checkpoint(name, "there are no tensors in it"));
     }
-    Ok(entries)
+    Ok(contents)
 }
 
 /// What a file is that is no checkpoint, as far as that can be told.
 fn foreign(file: &[u8]) -> String {
     let head = String::from_utf8_lossy(file.get(..256).unwrap_or(file)).trim_start().to_lowercase();
-    if head.starts_with("version https://git-lfs") {
-        "it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`".into()
-    } else if head.starts_with("<!doctype") || head.starts_with("<html") {
-        "it is a web page, not a checkpoint: the download went wrong".into()
+    let known = [
+        ("version https://git-lfs", "it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"),
+        ("<!doctype", "it is a web page, not a checkpoint: the download went wrong"),
+        ("<html", "it is a web page, not a checkpoint: the download went wrong"),
+        ("{", "it is JSON, not a checkpoint; name the weights beside it, or their folder"),
+        ("\u{fffd}hdf", "it is HDF5 (Keras); only safetensors and files of torch.save are read"),
+        ("gguf", "it is GGUF; only safetensors and files of torch.save are read"),
+    ];
+    if let Some((_, what)) = known.iter().find(|(start, _)| head.starts_with(start)) {
+        (*what).into()
     } else if file.get(257..262) == Some(b"ustar") {
         "it is a tar archive; unpack it, or save the checkpoint again with a recent torch".into()
+    } else if file.starts_with(&[0x1f, 0x8b]) {
+        "it is compressed by gzip; unpack it".into()
     } else {
         "it is neither safetensors nor a file of torch.save".into()
     }
 }
 
-/// The files that the index in `folder` lists.
-fn shards(folder: &Path) -> Result<Found> {
-    let index_path = folder.join(INDEX);
+/// The files that the list `index` in `folder` names.
+fn shards(folder: &Path, index: &str) -> Result<Found> {
+    let index_path = folder.join(index);
     let bad = |reason: String| Error::checkpoint(index_path.display(), reason);
-    let text = fs::read(&index_path).map_err(|source| Error::io(&index_path, source))?;
-    let index: Value = serde_json::from_slice(&text).map_err(|error| bad(format!("it is not JSON: {error}")))?;
+    let bytes_of_index = fs::read(&index_path).map_err(|source| Error::io(&index_path, source))?;
+    let text = text::decode(&bytes_of_index).map_err(bad)?;
+    let index: Value = serde_json::from_str(&text).map_err(|error| bad(format!("it is not JSON: {error}")))?;
     let map = index.get("weight_map").and_then(Value::as_object).ok_or_else(|| bad("there is no `weight_map` in it".into()))?;
     let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (key, shard) in map {
@@ -122,26 +136,30 @@ fn shards(folder: &Path) -> Result<Found> {
     if !absent.is_empty() {
         return Err(bad(format!("files that it lists are missing: {}", absent.join(", "))));
     }
-    let mut entries = Vec::new();
+    let mut all = Contents::default();
     let mut files = Vec::new();
     let mut owner: HashMap<String, &str> = HashMap::new();
     for (shard, keys) in wanted {
         let path = folder.join(shard);
-        let part = bytes(&path.display().to_string(), &platform::map_file(&path)?)?;
-        let present: HashSet<&str> = part.iter().map(|(key, _)| key.as_str()).collect();
+        let mut part = bytes(&path.display().to_string(), &platform::map_file(&path)?)?;
+        let present: HashSet<&str> = part.entries.iter().map(|(key, _)| key.as_str()).collect();
         if let Some(key) = keys.iter().find(|key| !present.contains(*key)) {
             return Err(bad(format!("{} should be in {shard}, but is not", quote(key))));
         }
-        for (key, _) in &part {
+        for (key, _) in &part.entries {
             if let Some(other) = owner.insert(key.clone(), shard) {
                 return Err(bad(format!("{} is in {other} and in {shard}", quote(key))));
             }
         }
-        entries.extend(part);
+        all.entries.append(&mut part.entries);
+        all.about.beside.append(&mut part.about.beside);
+        part.about.states.retain(|state| !all.about.states.contains(state));
+        all.about.states.append(&mut part.about.states);
+        all.about.container = part.about.container;
         files.push(path);
     }
-    if entries.is_empty() {
+    if all.entries.is_empty() {
         return Err(bad("it lists no tensors".into()));
     }
-    Ok((stripped(&folder.display().to_string(), entries)?, files))
+    Ok((all, files))
 }

@@ -8,11 +8,11 @@ use ::safetensors::{
 };
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::{
-    element::{Element, Entry},
-    pickle::quote,
+use super::element::{Element, Entry};
+use crate::{
+    error::quote,
+    tensor::{Bytes, Shape},
 };
-use crate::tensor::{Bytes, Shape};
 
 /// Bytes of the length that stands before the header.
 pub(super) const PREFIX: usize = 8;

@@ -67,7 +67,8 @@ fn a_model_of_another_family_is_named_as_such() {
     let bare = sandbox.path("resnet.safetensors");
     let weight = Tensor::from_f32([8, 3, 7, 7], vec![0.0; 8 * 3 * 49]).unwrap();
     write(&bare, [("conv1.weight".to_owned(), weight.clone()), ("layer1.0.conv1.weight".to_owned(), weight)]);
-    webmamba(&["info", &sandbox.arg("resnet.safetensors")]).expect(2).says(&["cannot recognise", "layer1.0.conv1.weight"]);
+    let arguments = ["classify", &image("tiny_61x40.png"), "--model", &sandbox.arg("resnet.safetensors")];
+    webmamba(&arguments).expect(2).says(&["cannot recognise", "layer1.0.conv1.weight"]);
 }
 
 #[test]

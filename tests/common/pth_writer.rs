@@ -54,6 +54,37 @@ pub fn state_pickle(outer_key: Option<&str>, key_prefix: &str, tensors: &[(Strin
     p.0
 }
 
+/// What a file of `torch.save` may hold.
+pub enum Node {
+    Tensor(Tensor),
+    Dict(Vec<(String, Node)>),
+    List(Vec<Node>),
+    Int(i64),
+    Text(String),
+    /// An instance of a class, with the attributes that were set on it.
+    Object(&'static str, &'static str, Box<Node>),
+}
+
+impl Node {
+    pub fn dict<K: Into<String>>(items: impl IntoIterator<Item = (K, Node)>) -> Self {
+        Self::Dict(items.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+
+    /// A state dictionary, each key after `prefix`.
+    pub fn state(prefix: &str, tensors: &[(String, Tensor)]) -> Self {
+        Self::dict(tensors.iter().map(|(key, tensor)| (format!("{prefix}{key}"), Self::Tensor(tensor.clone()))))
+    }
+}
+
+/// Writes `node` to the zip archive `path`.
+pub fn write_tree(path: &Path, node: &Node) {
+    let mut pickle = Pickle(vec![0x80, 2]);
+    let mut tensors = Vec::new();
+    pickle.node(node, &mut tensors);
+    pickle.op(b'.');
+    write_archive(BufWriter::new(File::create(path).unwrap()), &pickle.0, &tensors, CompressionMethod::Stored);
+}
+
 /// Pickle instructions, one method for each thing that state dictionaries consist of.
 pub struct Pickle(pub Vec<u8>);
 
@@ -94,6 +125,36 @@ impl Pickle {
     pub fn ordered_dict(&mut self) {
         self.global("collections", "OrderedDict");
         self.0.extend(b")R");
+    }
+
+    pub fn node(&mut self, node: &Node, tensors: &mut Vec<(String, Tensor)>) {
+        match node {
+            Node::Tensor(tensor) => {
+                self.tensor(&tensors.len().to_string(), tensor);
+                tensors.push((String::new(), tensor.clone()));
+            }
+            Node::Dict(items) => {
+                self.0.extend(b"}(");
+                for (key, value) in items {
+                    self.text(key);
+                    self.node(value, tensors);
+                }
+                self.op(b'u');
+            }
+            Node::List(items) => {
+                self.0.extend(b"](");
+                items.iter().for_each(|item| self.node(item, tensors));
+                self.op(b'e');
+            }
+            Node::Int(n) => self.int(*n),
+            Node::Text(text) => self.text(text),
+            Node::Object(module, name, attributes) => {
+                self.global(module, name);
+                self.0.extend(b")R");
+                self.node(attributes, tensors);
+                self.op(b'b');
+            }
+        }
     }
 
     /// A view of the storage `key` of `numel` elements.

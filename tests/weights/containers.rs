@@ -117,9 +117,10 @@ fn shards_are_joined() {
     let full = index(json!({"model.a": "1.safetensors", "model.b": "2.safetensors"}));
     const INDEX: &str = "model.safetensors.index.json";
     let weights = open(&folder(&[(INDEX, &full), ("1.safetensors", &one), ("2.safetensors", &two)])).unwrap();
-    assert_eq!(weights.get("a", &[1]).unwrap().to_f32()[0], 1.0);
-    assert_eq!(weights.get("b", &[1]).unwrap().to_f32()[0], 2.0);
-    weights.finish("m", none).unwrap();
+    let reader = weights.reader();
+    assert_eq!(reader.get("a", &[1]).unwrap().to_f32()[0], 1.0);
+    assert_eq!(reader.get("b", &[1]).unwrap().to_f32()[0], 2.0);
+    reader.finish("m", none).unwrap();
     let bad = |files: &[(&str, &[u8])]| refusal(open(&folder(files)));
     assert!(bad(&[(INDEX, &full), ("1.safetensors", &one)]).contains("missing: 2.safetensors"));
     assert!(

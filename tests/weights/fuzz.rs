@@ -11,7 +11,7 @@ fn survive(file: &[u8]) {
         Ok(weights) => {
             for key in weights.keys() {
                 let shape = weights.shape(key).unwrap();
-                assert_eq!(weights.get(key, shape.dims()).unwrap().shape(), &shape);
+                assert_eq!(weights.reader().get(key, shape.dims()).unwrap().shape(), &shape);
             }
             weights.non_finite();
         }

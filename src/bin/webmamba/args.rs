@@ -8,6 +8,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use webmamba::{
     Error, Result,
+    hub::HubModel,
     labels::Labels,
     models::{Model, ModelOptions, embedded_names, preset},
     session::{Device, DeviceKind},
@@ -49,13 +50,16 @@ impl DeviceArgs {
 /// Which model, and what the user says of it.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// A folder with config.json and model.safetensors, a .safetensors, .pth or .pth.tar file, or the name of a built-in model;
-    /// the default is the built-in mamba_vision_nano
+    /// A folder with config.json and model.safetensors, a .safetensors, .pth, .ckpt or .bin file, an id or page of the Hugging Face
+    /// hub that is in the local cache, or the name of a built-in model; the default is the built-in mamba_vision_nano
     #[arg(long, value_name = "DIR|FILE|NAME")]
     model: Option<PathBuf>,
     /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
+    /// Path of the weights in a checkpoint with several states (state_dict, model_ema, ..) [default: averaged weights, if any]
+    #[arg(long, value_name = "KEY")]
+    state: Option<String>,
     /// Class names: text with one a line, or JSON
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -68,7 +72,7 @@ impl ModelArgs {
     /// Opens the model; warns of weights that are not numbers.
     pub(crate) fn open(&self) -> Result<Model> {
         let labels = self.labels.as_deref().map(read_labels).transpose()?;
-        let options = ModelOptions { arch: self.arch.clone(), labels, size: self.size };
+        let options = ModelOptions { arch: self.arch.clone(), labels, size: self.size, state: self.state.clone() };
         let path = self.model.clone().map_or_else(default_model, Ok)?;
         let model = open_model(&path, &options)?;
         warn_non_finite(&model.weights);
@@ -94,17 +98,26 @@ pub(crate) fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> 
 }
 
 /// What can be given as a model.
-pub(crate) const MODELS: &str =
-    "a built-in model's name, a folder with config.json and model.safetensors, or a .safetensors, .pth or .pth.tar file";
+pub(crate) const MODELS: &str = "a built-in model's name, a folder with config.json and model.safetensors, a .safetensors, .pth, .ckpt or .bin file, or an id \
+                                 of the Hugging Face hub (owner/name) that is in the local cache";
 
 /// Opens the checkpoint that the user named, or the built-in model of that name.
 pub(crate) fn open_model(path: &Path, options: &ModelOptions) -> Result<Model> {
+    let name = path.to_string_lossy();
+    if !path.exists() && embedded_names().any(|embedded| embedded == name) {
+        return Model::embedded(&name, options);
+    }
+    Model::open(&find_model(path)?, options)
+}
+
+/// The file or folder that the user named: a path, or what the local cache has of a model of the hub.
+pub(crate) fn find_model(path: &Path) -> Result<PathBuf> {
     if path.exists() {
-        return Model::open(path, options);
+        return Ok(path.to_owned());
     }
     let name = path.to_string_lossy();
-    if embedded_names().any(|embedded| embedded == name) {
-        return Model::embedded(&name, options);
+    if let Some(model) = HubModel::parse(&name) {
+        return model.cached();
     }
     Err(Error::InvalidArgument(match preset(&name) {
         Ok(_) => format!("`{name}` is a published variant, but its weights are not built in: download them and give {MODELS}"),
@@ -130,8 +143,8 @@ pub(crate) fn read_labels(path: &Path) -> Result<Labels> {
     if length > MAX_LABEL_BYTES {
         return Err(Error::config(path.display(), format!("{length} bytes are too many for labels")));
     }
-    let text = fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
-    Labels::parse(&path.display().to_string(), &text)
+    let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+    Labels::decode(&path.display().to_string(), &bytes)
 }
 
 /// Tells what was assumed of a model.

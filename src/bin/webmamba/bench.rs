@@ -86,7 +86,7 @@ impl Bench {
             (_, Some(arch)) if self.synthetic => Model::synthetic(arch, self.size),
             (path, arch) if !self.synthetic && (path.is_some() || arch.is_none()) => {
                 let path = path.clone().map_or_else(default_model, Ok)?;
-                open_model(&path, &ModelOptions { arch: self.arch.clone(), labels: None, size: self.size })
+                open_model(&path, &ModelOptions { arch: self.arch.clone(), size: self.size, ..ModelOptions::default() })
             }
             _ => {
                 let names = preset_names().join(", ");

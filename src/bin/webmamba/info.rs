@@ -4,10 +4,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use webmamba::{
     Error, Result,
-    models::{Model, ModelOptions, preset, preset_names},
+    hub::HubModel,
+    models::{Model, ModelOptions, family_of, likely_family, preset, preset_names},
     passes,
     plan::{lower, plan},
     program::{AdapterClass, Caps},
@@ -15,7 +16,7 @@ use webmamba::{
 };
 
 use crate::{
-    args::{open_model, parse_size, warn_non_finite},
+    args::{find_model, open_model, parse_size, warn_non_finite},
     terminal::{Outcome, pairs, plain, print, print_json, rounded},
 };
 
@@ -31,6 +32,9 @@ pub(crate) struct Info {
     /// Which published variant the checkpoint is, where its config or tensors do not tell
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
+    /// Path of the weights in a checkpoint with several states (state_dict, model_ema, ..)
+    #[arg(long, value_name = "KEY")]
+    state: Option<String>,
     /// Input size instead of the model's own: N or HEIGHTxWIDTH in pixels
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
     size: Option<[usize; 2]>,
@@ -42,14 +46,25 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(self) -> Outcome {
         let name = self.model.to_string_lossy();
-        let mut options = ModelOptions { arch: self.arch.clone(), labels: None, size: self.size };
-        let is_file = self.model.exists();
+        let mut options =
+            ModelOptions { arch: self.arch.clone(), size: self.size, state: self.state.clone(), ..ModelOptions::default() };
+        let is_file = self.model.exists() || HubModel::parse(&name).is_some_and(|model| model.cached().is_ok());
         let model = match preset(&name) {
             Ok(preset) if !is_file => {
                 options.arch.get_or_insert(preset.name.to_owned());
                 Model::new(Weights::zeros(preset.name), None, &options)?
             }
-            _ => open_model(&self.model, &options).map_err(|error| with_variants(error, is_file))?,
+            _ => match open_model(&self.model, &options) {
+                Err(Error::Unrecognised { what, reason, known }) if is_file => {
+                    let weights = Weights::open(&find_model(&self.model)?)?;
+                    // Whatever else a checkpoint is, what is in it can be told.
+                    return match family_of(&weights) {
+                        Some(_) => Err(Error::Unrecognised { what, reason, known }.into()),
+                        None => self.describe(&weights, &reason),
+                    };
+                }
+                model => model.map_err(|error| with_variants(error, is_file))?,
+            },
         };
         // A variant without a file has shapes, but no weights.
         let weights = Some(&model.weights).filter(|w| !w.is_empty());
@@ -63,6 +78,73 @@ impl Info {
             print(&facts.text())?
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is in a checkpoint that is not run here.
+    fn describe(&self, weights: &Weights, reason: &str) -> Outcome {
+        let contents = Contents::of(weights);
+        let source = self.model.display().to_string();
+        if self.json {
+            let mut facts = json!({ "model": null, "family": null, "source": source, "reason": reason });
+            contents.add_to(&mut facts);
+            print_json(&facts)?
+        } else {
+            let mut rows = vec![("family", "none that is run here".to_owned()), ("file", plain(&source))];
+            rows.extend(contents.rows());
+            rows.push(("reason", plain(reason)));
+            print(&format!("{}\n{}", plain(&source), pairs(&rows)))?
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What a file holds, whatever it is.
+struct Contents {
+    container: &'static str,
+    likely: Option<&'static str>,
+    tensors: usize,
+    numbers: u64,
+    dtypes: Vec<(String, usize)>,
+    groups: Vec<(String, usize)>,
+}
+
+impl Contents {
+    fn of(weights: &Weights) -> Self {
+        Self {
+            container: weights.container(),
+            likely: likely_family(weights),
+            tensors: weights.len(),
+            numbers: weights.parameter_count(),
+            dtypes: weights.dtypes(),
+            groups: weights.groups().into_iter().map(|(group, count)| (group.to_owned(), count)).collect(),
+        }
+    }
+
+    fn add_to(&self, facts: &mut Value) {
+        let object = |pairs: &[(String, usize)]| pairs.iter().map(|(name, n)| (name.clone(), json!(n))).collect::<Map<_, _>>();
+        facts["likely_family"] = json!(self.likely);
+        facts["container"] = json!(self.container);
+        facts["tensors"] = json!(self.tensors);
+        facts["parameters"] = json!(self.numbers);
+        facts["dtypes"] = Value::Object(object(&self.dtypes));
+        facts["groups"] = Value::Object(object(&self.groups));
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        const GROUPS: usize = 10;
+        let counted = |pairs: &[(String, usize)]| {
+            let shown: Vec<String> = pairs.iter().take(GROUPS).map(|(name, n)| format!("{} ({n})", plain(name))).collect();
+            let more = if pairs.len() > GROUPS { format!(" and {} more", pairs.len() - GROUPS) } else { String::new() };
+            format!("{}{more}", shown.join(", "))
+        };
+        let mut rows = vec![
+            ("container", self.container.to_owned()),
+            ("tensors", format!("{} of {}", self.tensors, counted(&self.dtypes))),
+            ("parameters", HumanCount(self.numbers).to_string()),
+            ("keys", counted(&self.groups)),
+        ];
+        rows.extend(self.likely.map(|family| ("looks like", family.to_owned())));
+        rows
     }
 }
 
@@ -140,6 +222,8 @@ impl Facts {
             "classes": model.architecture.num_classes(),
             "labels": self.labels(),
             "dtype": self.dtype,
+            "container": model.weights.container(),
+            "tensors": model.weights.len(),
             "weights_bytes": sizes.weights,
             "activation_bytes": sizes.activations,
             "macs": sizes.macs,
@@ -163,7 +247,9 @@ impl Facts {
             n => format!("{n}: {labels}"),
         };
         let file = match (&self.source, self.dtype) {
-            (Some(source), Some(dtype)) => format!("{} ({dtype})", plain(source)),
+            (Some(source), Some(dtype)) => {
+                format!("{} ({}, {} tensors, {dtype})", plain(source), model.weights.container(), model.weights.len())
+            }
             (Some(source), None) => plain(source),
             (None, Some(dtype)) => format!("built in ({dtype})"),
             (None, None) => "none: this describes the published variant".to_owned(),

@@ -10,7 +10,8 @@ use clap::Args;
 use safetensors::{Dtype, SafeTensors};
 use webmamba::{
     Error, Result,
-    models::{BuildOptions, ModelOptions, OUTPUT_NAMES},
+    graph::Graph,
+    models::{BuildOptions, ModelOptions},
     session::Session,
     tensor::Tensor,
     weights::Weights,
@@ -31,6 +32,9 @@ pub(crate) struct Run {
     /// Which published variant the checkpoint is, where its config or tensors do not tell (mamba_vision_t, mila_b, ..)
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
+    /// Path of the weights in a checkpoint with several states (state_dict, model_ema, ..)
+    #[arg(long, value_name = "KEY")]
+    state: Option<String>,
     /// A safetensors file with one F32 tensor `input` [B, 3, H, W]: images, normalised already
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -46,45 +50,43 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self) -> Outcome {
-        let wanted = self.outputs.as_deref().map(known_names).transpose()?;
         let (input, options) = read_input(&self.input)?;
-        let model = open_model(&self.model, &ModelOptions { arch: self.arch, ..ModelOptions::default() })?;
+        let model = open_model(&self.model, &ModelOptions { arch: self.arch, state: self.state, ..ModelOptions::default() })?;
         warn_non_finite(&model.weights);
         let (device, reason) = self.device.open().await?;
 
         let graph = model.graph(&options)?;
-        // A model without a head has no logits: that is only wrong when they were asked for.
-        let has = |name: &str| graph.outputs().iter().any(|output| output.name == name);
-        let names = wanted.unwrap_or_else(|| ["logits", "pooled"].into_iter().filter(|name| has(name)).collect());
-        let mut session = Session::new(&graph.select(&names)?, &device).await?;
+        let names = names(&graph, self.outputs.as_deref())?;
+        let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut session = Session::new(&graph.select(&wanted)?, &device).await?;
         note(&format!("{} on {reason}", model.name));
         note_assumptions(&model);
 
         let tensors = session.run(&input).await?;
-        let outputs = Weights::from_tensors("the outputs", names.into_iter().map(str::to_owned).zip(tensors));
+        let outputs = Weights::from_tensors("the outputs", names.into_iter().zip(tensors));
         let inputs: Vec<&Path> = model.weights.files().iter().map(PathBuf::as_path).chain([&*self.input]).collect();
         output::write(&outputs, &self.output, None, &inputs, |_, _| {})?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The outputs that these names stand for, each once.
-fn known_names(names: &[String]) -> Result<Vec<&'static str>> {
-    let mut known = Vec::new();
-    for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
-        match OUTPUT_NAMES.iter().find(|k| **k == name) {
-            Some(found) if known.contains(found) => {}
-            Some(found) => known.push(*found),
-            None => {
-                let list = OUTPUT_NAMES.join(", ");
-                return Err(Error::InvalidArgument(format!("there is no output `{name}`; there are: {list}")));
-            }
+/// The outputs to compute: those of these names, each once, else the usual ones.
+fn names(graph: &Graph, wanted: Option<&[String]>) -> Result<Vec<String>> {
+    let known: Vec<&str> = graph.outputs().iter().map(|output| output.name.as_str()).collect();
+    let Some(wanted) = wanted else {
+        // A model without a head has no logits: that is only wrong when they were asked for.
+        return Ok(["logits", "pooled"].into_iter().filter(|name| known.contains(name)).map(str::to_owned).collect());
+    };
+    let mut names: Vec<String> = Vec::new();
+    for name in wanted.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
         }
     }
-    if known.is_empty() {
-        return Err(Error::InvalidArgument(format!("no output is named; there are: {}", OUTPUT_NAMES.join(", "))));
+    if names.is_empty() {
+        return Err(Error::InvalidArgument(format!("no output is named; there are: {}", known.join(", "))));
     }
-    Ok(known)
+    Ok(names)
 }
 
 /// The tensor `input` of a file, `[B, 3, H, W]`, as `(B, H, W, 3)`, and what to build for it.

@@ -11,7 +11,7 @@ const MAX_STACK: usize = 1 << 22;
 ///
 /// # Errors
 /// What is wrong, with the offset of the instruction.
-pub(in crate::weights) fn load(bytes: &[u8]) -> Result<(Heap<'_>, Id, usize), String> {
+pub(in crate::weights::torch) fn load(bytes: &[u8]) -> Result<(Heap<'_>, Id, usize), String> {
     let mut machine = Machine::new(bytes);
     loop {
         let at = machine.input.at();
@@ -157,9 +157,12 @@ impl<'a> Machine<'a> {
     /// Instructions that would call something.
     fn object(&mut self, op: u8) -> Result<(), String> {
         if op == b'b' {
-            // BUILD sets attributes; no tensor depends on them.
-            self.pop()?;
-            return self.top().map(drop);
+            // BUILD sets attributes.
+            let (attributes, object) = (self.pop()?, self.top()?);
+            if let Some(Value::Call { state, .. }) = self.heap.get_mut(object) {
+                *state = Some(attributes);
+            }
+            return Ok(());
         }
         let (function, arguments) = match op {
             b'i' => {
@@ -181,11 +184,11 @@ impl<'a> Machine<'a> {
                 if let Some(dict) = self.ordered_dict(function, arguments)? {
                     return self.push(dict);
                 }
-                return self.push(Value::Call { function, arguments });
+                return self.push(Value::Call { function, arguments, state: None });
             }
         };
         let arguments = self.heap.push(Value::Tuple(arguments))?;
-        self.push(Value::Call { function, arguments })
+        self.push(Value::Call { function, arguments, state: None })
     }
 
     /// `OrderedDict()` and `OrderedDict([(key, value), ..])`: the one class whose instances are looked into.

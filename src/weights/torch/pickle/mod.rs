@@ -10,8 +10,10 @@ mod reader;
 
 pub(super) use machine::load;
 
+use crate::error::quote;
+
 /// A value's place in its [`Heap`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Id(u32);
 
 /// What a pickle can describe.
@@ -34,10 +36,11 @@ pub(super) enum Value<'a> {
     },
     /// A reference to data outside of the pickle.
     Persistent(Id),
-    /// The result of calling `function`, whatever that would be.
+    /// The result of calling `function`, whatever that would be, and what was set on it afterwards.
     Call {
         function: Id,
         arguments: Id,
+        state: Option<Id>,
     },
     /// Something that no tensor is made of, in words.
     Other(&'static str),
@@ -79,6 +82,14 @@ impl<'a> Heap<'a> {
     pub(super) fn items(&self, id: Id) -> Option<&[Id]> {
         match self.get(id) {
             Value::Tuple(items) | Value::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The attributes that were set on the object `id`.
+    pub(super) fn attributes(&self, id: Id) -> Option<Id> {
+        match *self.get(id) {
+            Value::Call { state, .. } => state,
             _ => None,
         }
     }
@@ -125,11 +136,4 @@ impl<'a> Heap<'a> {
             Value::Other(what) => (*what).into(),
         }
     }
-}
-
-/// Text out of a file, for a message: without control characters and of bounded length.
-pub(super) fn quote(text: &str) -> String {
-    const MAX: usize = 120;
-    let cut = text.char_indices().nth(MAX).map_or(text, |(end, _)| &text[..end]);
-    format!("`{}{}`", cut.escape_debug(), if cut.len() < text.len() { ".." } else { "" })
 }

@@ -1,113 +1,28 @@
-//! MambaVision (Hatamizadeh and Kautz, CVPR 2025): two convolutional stages, then two of Mamba mixers and windowed attention.
-//!
-//! Written from the paper's equations. What the paper leaves open is as in the published checkpoints: the bias of `dt_proj` acts
-//! twice (in the projection and before the softplus), the 1-D convolutions are centred and have no bias, and the branch without
-//! a scan is concatenated instead of being a gate.
+//! The layers of MambaVision.
 
+use super::MambaVision;
 use crate::{
     error::{Error, Result},
-    graph::{Builder, Graph, Layout, Value},
-    models::{BuildOptions, finish_head},
+    graph::{Builder, Layout, Value},
+    models::Backbone,
     ops::{Act, Attention, DepthwiseConv2d, Epilogue, SelectiveScan},
     packed::Recipe,
-    weights::Weights,
+    weights::Reader,
 };
 
 /// The stem's batch norms have an epsilon of their own.
 const STEM_EPS: f32 = 1e-4;
 const NORM_EPS: f32 = 1e-5;
 
-/// Sizes of a MambaVision.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MambaVision {
-    /// Channels of the first stage; they double from stage to stage.
-    pub dim: usize,
-    /// Channels inside the stem.
-    pub in_dim: usize,
-    /// Blocks of the four stages.
-    pub depths: [usize; 4],
-    /// Attention heads of the four stages (the first two have none and ignore it).
-    pub num_heads: [usize; 4],
-    /// Side of a window in the four stages (the first two have none and ignore it).
-    pub window_size: [usize; 4],
-    /// Hidden channels of an MLP over its channels.
-    pub mlp_ratio: f64,
-    /// Vectors `gamma_1` and `gamma_2` scale the branches of the blocks of stages 3 and 4.
-    pub layer_scale: bool,
-    /// A vector `gamma` scales the branches of the convolution blocks.
-    pub layer_scale_conv: bool,
-    /// Classes; 0 for a backbone without a head.
-    pub num_classes: usize,
-    /// States of a scan (8 in all published models).
-    pub d_state: usize,
-    /// Width of the 1-D convolutions (3).
-    pub d_conv: usize,
-    /// Inner channels of a mixer over its channels (1).
-    pub expand: usize,
-    /// Attention projections have a bias (true).
-    pub qkv_bias: bool,
-}
-
 impl MambaVision {
-    /// Channels of stage `i`.
-    fn channels(&self, i: usize) -> usize {
-        self.dim << i
-    }
-
-    /// The first half of a stage's blocks are Mamba mixers (of an odd number the larger half), the rest attention.
-    fn is_mamba(&self, stage: usize, block: usize) -> bool {
-        block < self.depths[stage].div_ceil(2)
-    }
-
-    /// What contradicts itself in these sizes, if anything.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with the key and the value.
-    pub fn validate(&self) -> Result<()> {
-        let bad = |reason: String| Err(Error::config("MambaVision", reason));
-        if self.dim == 0 || self.in_dim == 0 || self.depths.contains(&0) {
-            return bad(format!("dim {}, in_dim {} and depths {:?} must be positive", self.dim, self.in_dim, self.depths));
-        }
-        if self.dim > 1 << 14 || self.in_dim > 1 << 14 || self.depths.iter().any(|d| *d > 1000) {
-            return bad(format!("dim {}, in_dim {} or depths {:?} are beyond all reason", self.dim, self.in_dim, self.depths));
-        }
-        for stage in 2..4 {
-            let (channels, heads) = (self.channels(stage), self.num_heads[stage]);
-            if heads == 0 || channels % heads != 0 {
-                return bad(format!("num_heads[{stage}] = {heads} does not divide {channels} channels"));
-            }
-            if !(1..=1024).contains(&self.window_size[stage]) {
-                return bad(format!("window_size[{stage}] = {} is not in 1..=1024", self.window_size[stage]));
-            }
-        }
-        if !(1..=64).contains(&self.d_state)
-            || self.expand == 0
-            || self.expand > 16
-            || !(self.channels(2) * self.expand).is_multiple_of(2)
-        {
-            return bad(format!("d_state {} or expand {} is not supported", self.d_state, self.expand));
-        }
-        if self.d_conv.is_multiple_of(2) || self.d_conv > 31 {
-            return bad(format!("d_conv {} must be odd: the convolution is centred", self.d_conv));
-        }
-        if !(self.mlp_ratio > 0.0 && self.mlp_ratio <= 64.0) {
-            return bad(format!("mlp_ratio {} is not in (0, 64]", self.mlp_ratio));
-        }
-        Ok(())
-    }
-
-    /// The graph for images `(B, H, W, 3)`; outputs `stem`, `stage0..3`, `pooled` and, with a head, `logits`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] and [`Error::Config`] where sizes do not fit each other.
-    pub fn build(&self, w: &Weights, options: &BuildOptions) -> Result<Graph> {
-        self.validate()?;
-        let mut g = Builder::new(options.input_shape());
-        let mut x = self.stem(&mut g, &w.pp("patch_embed").pp("conv_down"))?;
+    pub(super) fn graph(&self, g: &mut Builder, w: &Reader) -> Result<Backbone> {
+        let mut x = self.stem(g, &w.pp("patch_embed").pp("conv_down"))?;
         g.output("stem", x, Layout::Nchw);
+        let mut maps = Vec::with_capacity(4);
         for stage in 0..4 {
             let level = w.pp("levels").pp(stage);
-            x = if stage < 2 { self.conv_stage(&mut g, &level, x, stage)? } else { self.mixer_stage(&mut g, &level, x, stage)? };
+            x = if stage < 2 { self.conv_stage(g, &level, x, stage)? } else { self.mixer_stage(g, &level, x, stage)? };
+            maps.push(x);
             if stage < 3 {
                 let reduction = level.pp("downsample.reduction.0");
                 x = g.conv2d(&reduction, x, self.channels(stage + 1), 3, 2, false)?;
@@ -115,12 +30,11 @@ impl MambaVision {
             g.output(format!("stage{stage}"), x, Layout::Nchw);
         }
         let x = g.batch_norm(&w.pp("norm"), x, NORM_EPS)?;
-        finish_head(&mut g, w, x, self.num_classes)?;
-        Ok(g.finish())
+        Backbone::mean(g, maps, x)
     }
 
     /// Two 3x3 convolutions of stride 2, each with batch norm and ReLU.
-    fn stem(&self, g: &mut Builder, w: &Weights) -> Result<Value> {
+    fn stem(&self, g: &mut Builder, w: &Reader) -> Result<Value> {
         let mut x = g.input();
         for (conv, channels) in [(0, self.in_dim), (3, self.dim)] {
             x = g.conv2d(&w.pp(conv), x, channels, 3, 2, false)?;
@@ -130,7 +44,7 @@ impl MambaVision {
         Ok(x)
     }
 
-    fn conv_stage(&self, g: &mut Builder, level: &Weights, mut x: Value, stage: usize) -> Result<Value> {
+    fn conv_stage(&self, g: &mut Builder, level: &Reader, mut x: Value, stage: usize) -> Result<Value> {
         let channels = self.channels(stage);
         for i in 0..self.depths[stage] {
             let w = level.pp("blocks").pp(i);
@@ -146,7 +60,7 @@ impl MambaVision {
     }
 
     /// Blocks on windows of the feature map; the padding of incomplete windows takes part like any token.
-    fn mixer_stage(&self, g: &mut Builder, level: &Weights, x: Value, stage: usize) -> Result<Value> {
+    fn mixer_stage(&self, g: &mut Builder, level: &Reader, x: Value, stage: usize) -> Result<Value> {
         let [_, height, width, channels] = g.image_dims(x);
         let (size, name) = (self.window_size[stage], level.path("blocks"));
         let mut x = g.window_partition(&name, x, size)?;
@@ -171,7 +85,7 @@ impl MambaVision {
     }
 
     /// One projection to two branches: the first is convolved and scanned, the second only convolved; both meet in `out_proj`.
-    fn mamba_mixer(&self, g: &mut Builder, w: &Weights, x: Value, channels: usize) -> Result<Value> {
+    fn mamba_mixer(&self, g: &mut Builder, w: &Reader, x: Value, channels: usize) -> Result<Value> {
         let inner = channels * self.expand;
         let (half, states, rank) = (inner / 2, self.d_state, channels.div_ceil(16));
         let xz = g.linear(&w.pp("in_proj"), x, channels, inner, false)?;
@@ -190,7 +104,7 @@ impl MambaVision {
     }
 
     /// The depthwise convolutions of both branches and their SiLU as one.
-    fn conv1d(&self, g: &mut Builder, w: &Weights, xz: Value, half: usize) -> Result<Value> {
+    fn conv1d(&self, g: &mut Builder, w: &Reader, xz: Value, half: usize) -> Result<Value> {
         let (shape, k) = (g.shape(xz).dims().to_vec(), self.d_conv);
         let halves = vec![w.get("conv1d_x.weight", &[half, 1, k])?, w.get("conv1d_z.weight", &[half, 1, k])?];
         let name = format!("{} + conv1d_z.weight", w.path("conv1d_x.weight"));
@@ -209,7 +123,7 @@ impl MambaVision {
         g.reshape(rows, [b, l, c])
     }
 
-    fn attention(&self, g: &mut Builder, w: &Weights, x: Value, heads: usize) -> Result<Value> {
+    fn attention(&self, g: &mut Builder, w: &Reader, x: Value, heads: usize) -> Result<Value> {
         let channels = g.shape(x).last();
         let qkv = g.linear(&w.pp("qkv"), x, channels, 3 * channels, self.qkv_bias)?;
         let h = g.op(w.path("attn"), Attention { heads }, vec![qkv])?;

@@ -1,93 +1,41 @@
-//! MILA, also called MLLA (Han et al., NeurIPS 2024): Mamba's macro design around linear attention with rotary embedding.
+//! The layers of MILA.
 
+use super::Mila;
 use crate::{
-    error::{Error, Result},
-    graph::{Builder, Graph, Layout, Value},
-    models::{BuildOptions, finish_head},
+    error::Result,
+    graph::{Builder, Layout, Value},
+    models::Backbone,
     ops::{Act, Add, LinearAttention, Mul, Rope, rope_tables},
-    weights::Weights,
+    weights::Reader,
 };
 
 const NORM_EPS: f32 = 1e-5;
 const ROPE_BASE: f32 = 10_000.0;
 
-/// Sizes of a MILA.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mila {
-    /// Channels of the first stage; they double from stage to stage. A multiple of 4.
-    pub embed_dim: usize,
-    /// Blocks of the four stages.
-    pub depths: [usize; 4],
-    /// Heads of the four stages.
-    pub num_heads: [usize; 4],
-    /// Hidden channels of an MLP over its channels.
-    pub mlp_ratio: f64,
-    /// The q, k projection has a bias (true).
-    pub qkv_bias: bool,
-    /// Classes; 0 for a backbone without a head.
-    pub num_classes: usize,
-}
-
 impl Mila {
-    fn channels(&self, stage: usize) -> usize {
-        self.embed_dim << stage
-    }
-
-    /// What contradicts itself in these sizes, if anything.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with the key and the value.
-    pub fn validate(&self) -> Result<()> {
-        let bad = |reason: String| Err(Error::config("MILA", reason));
-        if self.embed_dim == 0 || !self.embed_dim.is_multiple_of(4) || self.embed_dim > 1 << 14 {
-            return bad(format!("embed_dim {} must be a positive multiple of 4", self.embed_dim));
-        }
-        if self.depths.iter().any(|d| !(1..=1000).contains(d)) {
-            return bad(format!("depths {:?} must be in 1..=1000", self.depths));
-        }
-        for (stage, heads) in self.num_heads.into_iter().enumerate() {
-            let channels = self.channels(stage);
-            if heads == 0 || !channels.is_multiple_of(4 * heads) {
-                return bad(format!(
-                    "num_heads[{stage}] = {heads} does not split {channels} channels into heads of a multiple of 4"
-                ));
-            }
-        }
-        if !(self.mlp_ratio > 0.0 && self.mlp_ratio <= 64.0) {
-            return bad(format!("mlp_ratio {} is not in (0, 64]", self.mlp_ratio));
-        }
-        Ok(())
-    }
-
-    /// The graph for images `(B, H, W, 3)`; outputs `stem`, `stage0..3` (tokens `(B, L, C)`), `pooled` and, with a head, `logits`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] and [`Error::Config`] where sizes do not fit each other.
-    pub fn build(&self, w: &Weights, options: &BuildOptions) -> Result<Graph> {
-        self.validate()?;
-        let mut g = Builder::new(options.input_shape());
-        let mut image = self.stem(&mut g, &w.pp("patch_embed"))?;
-        let stem = tokens(&mut g, image)?;
+    pub(super) fn graph(&self, g: &mut Builder, w: &Reader) -> Result<Backbone> {
+        let mut image = self.stem(g, &w.pp("patch_embed"))?;
+        let stem = tokens(g, image)?;
         g.output("stem", stem, Layout::Plain);
-        let mut x = stem;
+        let mut maps = Vec::with_capacity(4);
         for stage in 0..4 {
             let layer = w.pp("layers").pp(stage);
             for i in 0..self.depths[stage] {
-                image = self.block(&mut g, &layer.pp("blocks").pp(i), image, stage)?;
+                image = self.block(g, &layer.pp("blocks").pp(i), image, stage)?;
             }
+            maps.push(image);
             if stage < 3 {
-                image = self.patch_merging(&mut g, &layer.pp("downsample.conv"), image, self.channels(stage + 1))?;
+                image = self.patch_merging(g, &layer.pp("downsample.conv"), image, self.channels(stage + 1))?;
             }
-            x = tokens(&mut g, image)?;
-            g.output(format!("stage{stage}"), x, Layout::Plain);
+            let stage_tokens = tokens(g, image)?;
+            g.output(format!("stage{stage}"), stage_tokens, Layout::Plain);
         }
-        let x = g.layer_norm(&w.pp("norm"), x, NORM_EPS)?;
-        finish_head(&mut g, w, x, self.num_classes)?;
-        Ok(g.finish())
+        let x = g.layer_norm(&w.pp("norm"), image, NORM_EPS)?;
+        Backbone::mean(g, maps, x)
     }
 
     /// Convolution, batch norm and (not always) ReLU.
-    fn conv_norm(g: &mut Builder, w: &Weights, x: Value, conv: [usize; 3], act: bool) -> Result<Value> {
+    fn conv_norm(g: &mut Builder, w: &Reader, x: Value, conv: [usize; 3], act: bool) -> Result<Value> {
         let [channels, kernel, stride] = conv;
         let h = g.conv2d(&w.pp("conv"), x, channels, kernel, stride, false)?;
         let h = g.batch_norm(&w.pp("norm"), h, NORM_EPS)?;
@@ -95,7 +43,7 @@ impl Mila {
     }
 
     /// Stride 2, a residual pair (without an activation after the sum), stride 2 to a wide layer, and down to `embed_dim`.
-    fn stem(&self, g: &mut Builder, w: &Weights) -> Result<Value> {
+    fn stem(&self, g: &mut Builder, w: &Reader) -> Result<Value> {
         let (half, wide) = (self.embed_dim / 2, self.embed_dim * 4);
         let x = g.input();
         let x = Self::conv_norm(g, &w.pp("conv1"), x, [half, 3, 2], true)?;
@@ -107,7 +55,7 @@ impl Mila {
     }
 
     /// One block on an image-shaped value `(B, H, W, C)`: every token-wise layer sees the same bytes as `(B, L, C)`.
-    fn block(&self, g: &mut Builder, w: &Weights, x: Value, stage: usize) -> Result<Value> {
+    fn block(&self, g: &mut Builder, w: &Reader, x: Value, stage: usize) -> Result<Value> {
         let [b, height, width, c] = g.image_dims(x);
         let hidden = (c as f64 * self.mlp_ratio) as usize;
 
@@ -148,7 +96,7 @@ impl Mila {
     }
 
     /// 1x1 up, depthwise stride 2, 1x1 down with batch norm; ReLU after the first two.
-    fn patch_merging(&self, g: &mut Builder, w: &Weights, x: Value, out: usize) -> Result<Value> {
+    fn patch_merging(&self, g: &mut Builder, w: &Reader, x: Value, out: usize) -> Result<Value> {
         let wide = out * 4;
         let h = g.conv2d(&w.pp("0.conv"), x, wide, 1, 1, true)?;
         let h = g.activation(w.path("0.act"), h, Act::Relu)?;

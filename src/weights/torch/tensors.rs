@@ -1,15 +1,19 @@
-//! The state dictionary inside of an unpickled `torch.save`, and the tensors that its calls would build.
+//! The dictionaries inside of an unpickled `torch.save`, and the tensors that its calls would build.
 
-use std::collections::HashSet;
-
-use super::{
-    element::{Element, Entry},
-    pickle::{Heap, Id, Value, quote},
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt,
 };
-use crate::tensor::{Bytes, Shape};
 
-/// The keys under which training code keeps the parameters, in the order in which the official loaders look.
-const STATE_KEYS: [&str; 2] = ["state_dict", "model"];
+use super::pickle::{Heap, Id, Value};
+use crate::{
+    error::quote,
+    tensor::{Bytes, Shape},
+    weights::{
+        contents::Contents,
+        element::{Element, Entry},
+    },
+};
 
 /// Calls that may stand around the one which builds a tensor (a parameter, a subclass).
 const MAX_WRAPPERS: usize = 8;
@@ -65,52 +69,130 @@ pub(super) fn storage<'a>(heap: &Heap<'a>, id: Id) -> Result<Storage<'a>, String
     }
 }
 
-/// The entries of the state dictionary under `root`. `load` gives the bytes of a storage, exactly as many as it has.
-pub(super) fn entries<'a>(
+/// Attributes of modules, of which the keys of a state dictionary show no trace.
+const TRANSPARENT: [&str; 3] = ["_parameters", "_buffers", "_modules"];
+
+/// Everything below `root`: the tensors of all dictionaries, lists and modules, under their keys joined by dots. What an
+/// optimizer keeps is left alone. `load` gives the bytes of a storage, exactly as many as it has.
+///
+/// # Errors
+/// What is wrong with a tensor; what there is instead when there are none.
+pub(super) fn contents<'a>(
     heap: &Heap<'a>,
     root: Id,
     budget: &mut Budget,
     mut load: impl FnMut(Storage<'a>, &mut Budget) -> Result<Bytes, String>,
-) -> Result<Vec<(String, Entry)>, String> {
-    let mut seen = HashSet::new();
-    let mut entries = Vec::new();
-    for &(key, value) in find(heap, root)? {
-        let Some(key) = heap.str(key) else {
-            return Err(format!("a key of the state dictionary is {} instead of a string", heap.describe(key)));
-        };
-        if !seen.insert(key) {
-            return Err(format!("the key {} occurs twice", quote(key)));
+) -> Result<Contents, String> {
+    let mut contents = Contents::default();
+    let mut keys = HashSet::new();
+    // Each is visited once, so that neither cycles nor much sharing lead to more work than the file has values.
+    let mut seen = HashSet::from([root]);
+    let mut queue = VecDeque::from([(root, String::new())]);
+    while let Some((id, path)) = queue.pop_front() {
+        let (first, mut others) = (contents.entries.len(), Vec::new());
+        for (key, value) in children(heap, id) {
+            if is_tensor(heap, value) {
+                let key = format!("{path}{key}");
+                budget.spend(key.len())?;
+                if !keys.insert(key.clone()) {
+                    return Err(format!("the key {} occurs twice", quote(&key)));
+                }
+                let entry = tensor(heap, value, budget, &mut load).map_err(|reason| format!("{}: {reason}", quote(&key)))?;
+                contents.entries.push((key, entry));
+            } else if children(heap, value).next().is_none() {
+                others.push((key, value));
+            } else if !key.is_optimizer() && seen.insert(value) {
+                let below = if key.is_transparent() { path.clone() } else { format!("{path}{key}.") };
+                budget.spend(below.len())?;
+                queue.push_back((value, below));
+            }
         }
-        let entry = tensor(heap, value, budget, &mut load).map_err(|reason| format!("{}: {reason}", quote(key)))?;
-        entries.push((key.to_owned(), entry));
+        if path.is_empty() {
+            contents.about.top = children(heap, id).map(|(key, _)| key.to_string()).take(MAX_TOP).collect();
+        }
+        if contents.entries.len() > first {
+            for (key, _) in others {
+                let key = format!("{path}{key}");
+                budget.spend(key.len())?;
+                contents.about.beside.push(key);
+            }
+            if !contents.about.states.contains(&path) {
+                contents.about.states.push(path);
+            }
+        }
     }
-    Ok(entries)
+    if contents.entries.is_empty() { Err(without_tensors(heap, root)) } else { Ok(contents) }
 }
 
-fn find<'h>(heap: &'h Heap<'_>, root: Id) -> Result<&'h [(Id, Id)], String> {
-    let Value::Dict(top) = heap.get(root) else {
-        return Err(format!("it holds {}, not a dictionary of tensors; save `model.state_dict()`", heap.describe(root)));
+/// Keys of the outermost dictionary that are remembered.
+const MAX_TOP: usize = 100;
+
+/// The place of a value in what holds it.
+#[derive(Clone, Copy)]
+enum Key<'a> {
+    Name(&'a str),
+    Index(i64),
+}
+
+impl Key<'_> {
+    /// Training state that nobody classifies with, several times as large as the model.
+    fn is_optimizer(self) -> bool {
+        matches!(self, Self::Name(name) if name.to_lowercase().split('_').any(|part| part.starts_with("optim") || part == "opt"))
+    }
+
+    fn is_transparent(self) -> bool {
+        matches!(self, Self::Name(name) if TRANSPARENT.contains(&name))
+    }
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Index(index) => index.fmt(f),
+        }
+    }
+}
+
+/// What a dictionary, a list, a tuple or an object holds.
+fn children<'h, 'a>(heap: &'h Heap<'a>, id: Id) -> impl Iterator<Item = (Key<'a>, Id)> + use<'h, 'a> {
+    // The attributes of an object are a dictionary, or a tuple of one and something else.
+    let attributes = heap.attributes(id).map(|state| heap.items(state).and_then(|items| items.first().copied()).unwrap_or(state));
+    let (pairs, items): (&[(Id, Id)], &[Id]) = match heap.get(attributes.unwrap_or(id)) {
+        Value::Dict(pairs) => (pairs, &[]),
+        Value::List(items) | Value::Tuple(items) if attributes.is_none() => (&[], items),
+        _ => (&[], &[]),
     };
-    for name in STATE_KEYS {
-        let Some(&(_, value)) = top.iter().rev().find(|(key, _)| heap.str(*key) == Some(name)) else { continue };
-        return match heap.get(value) {
-            Value::Dict(state) if state.is_empty() => Err(format!("the dictionary under `{name}` is empty")),
-            Value::Dict(state) => Ok(state),
-            _ => Err(format!(
-                "under `{name}` it holds {}, not a dictionary of tensors; save `model.state_dict()`",
-                heap.describe(value)
-            )),
-        };
+    let named = pairs.iter().filter_map(|&(key, value)| match *heap.get(key) {
+        Value::Str(name) => Some((Key::Name(name), value)),
+        Value::Int(index) => Some((Key::Index(index), value)),
+        _ => None,
+    });
+    named.chain(items.iter().enumerate().map(|(index, &value)| (Key::Index(index as i64), value)))
+}
+
+/// What a file without tensors holds.
+fn without_tensors(heap: &Heap<'_>, root: Id) -> String {
+    const SHOWN: usize = 10;
+    let all: Vec<_> = children(heap, root).collect();
+    if all.is_empty() {
+        let empty = matches!(heap.get(root), Value::Dict(_) | Value::List(_) | Value::Tuple(_));
+        let empty = if empty { ", which is empty" } else { "" };
+        return format!("it holds {}{empty}, not a dictionary of tensors; save `model.state_dict()`", heap.describe(root));
     }
-    if top.iter().any(|(_, value)| is_tensor(heap, *value)) {
-        return Ok(top);
+    let shown = all.iter().take(SHOWN);
+    let shown: Vec<_> = shown.map(|(key, value)| format!("{} is {}", quote(&key.to_string()), what(heap, *value))).collect();
+    let more = if all.len() > SHOWN { format!(" and {} more", all.len() - SHOWN) } else { String::new() };
+    format!("there are no tensors in it ({}{more}); save `model.state_dict()`", shown.join(", "))
+}
+
+/// As [`Heap::describe`], with what is empty named as such.
+fn what(heap: &Heap<'_>, id: Id) -> String {
+    match heap.get(id) {
+        Value::Dict(pairs) if pairs.is_empty() => "an empty dictionary".into(),
+        Value::List(items) | Value::Tuple(items) if items.is_empty() => "an empty list".into(),
+        _ => heap.describe(id),
     }
-    let keys: Vec<_> = top.iter().take(20).map(|(key, _)| heap.str(*key).map_or_else(|| heap.describe(*key), quote)).collect();
-    let dots = if top.len() > keys.len() { ", .." } else { "" };
-    Err(match keys.len() {
-        0 => "it holds an empty dictionary".into(),
-        _ => format!("it has no state dictionary under `state_dict` or `model`; its keys are {}{dots}", keys.join(", ")),
-    })
 }
 
 fn is_tensor(heap: &Heap<'_>, id: Id) -> bool {
@@ -126,7 +208,7 @@ fn tensor<'a>(
     load: &mut impl FnMut(Storage<'a>, &mut Budget) -> Result<Bytes, String>,
 ) -> Result<Entry, String> {
     let call = |id| match heap.get(id) {
-        Value::Call { function, arguments } => Some((*function, *arguments)),
+        Value::Call { function, arguments, .. } => Some((*function, *arguments)),
         _ => None,
     };
     let not_a_tensor = || format!("it is {}, not a tensor", heap.describe(id));

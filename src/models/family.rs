@@ -1,0 +1,311 @@
+//! What a family of models is, and the list of those that there are.
+
+use std::{any::Any, fmt::Debug, sync::Arc};
+
+use serde_json::Value as Json;
+
+use crate::{
+    error::{Error, Result},
+    graph::{Builder, Graph},
+    image::Preprocess,
+    models::{BuildOptions, Head, MambaVision, Mila, fit::is_counter, head::Backbone},
+    weights::{Gains, Reader, Weights},
+};
+
+/// All families; of several that recognise a checkpoint the first counts.
+static FAMILIES: &[Registered] = &[Registered::of::<MambaVision>(), Registered::of::<Mila>()];
+
+/// The sizes of a model, and everything that is particular to its family. A new family is a type with this trait in a file of its
+/// own, and a line in the list above.
+pub trait Family: Debug + Clone + PartialEq + Send + Sync + 'static {
+    /// The family's name.
+    const NAME: &'static str;
+    /// How `model_type`, `architecture` and `architectures` of configurations begin, in lower case and without dashes, dots and
+    /// underscores.
+    const CALLED: &'static [&'static str];
+    /// What the authors say of the use of their published weights.
+    const TERMS: &'static str;
+    /// Keys by which a checkpoint shows itself and the prefix that its keys have: one of them is in every checkpoint.
+    const ANCHORS: &'static [&'static str];
+    /// Path of the linear layer that makes the logits from [`Backbone::pooled`].
+    const HEAD: &'static str = "head";
+    /// What tensors do not tell of the sizes, in words; empty where they tell everything.
+    const UNSEEN: &'static str = "";
+    /// For synthetic weights.
+    const GAINS: &'static Gains;
+
+    /// The published variants; shapes that fit several are taken for the first.
+    fn presets() -> Vec<Preset>;
+
+    /// Preprocessing of a model that is none of the presets.
+    fn preprocess() -> Preprocess {
+        Preprocess::imagenet([224, 224])
+    }
+
+    /// The name under which this family's code knows the key `key`, where older files call it otherwise.
+    fn renamed(_key: &str) -> Option<String> {
+        None
+    }
+
+    /// The sizes that the tensors show, the others as [`Family::seen`] leaves them; `None` where they are of another family.
+    fn recognise(weights: &Weights) -> Option<Self>;
+
+    /// These sizes without what tensors do not tell, which is set to fixed values.
+    #[must_use]
+    fn seen(&self) -> Self {
+        self.clone()
+    }
+
+    /// The sizes that a `config.json` tells, completed from `known`: what the tensors show, or a preset that has those shapes.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    fn config(config: &Json, known: Option<&Self>) -> std::result::Result<Self, String>;
+
+    /// What contradicts itself in these sizes, if anything.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the key and the value.
+    fn validate(&self) -> Result<()>;
+
+    /// Emits the graph up to what the head takes, with the outputs `stem` and `stage0`, `stage1`, ..
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::Config`] where sizes do not fit each other.
+    fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone>;
+
+    /// True for keys that belong to the family's checkpoints, but that no layer reads.
+    fn unused(_key: &str) -> bool {
+        false
+    }
+}
+
+/// A published variant: sizes and preprocessing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preset {
+    /// Name, such as `mamba_vision_t`.
+    pub name: &'static str,
+    /// Family and sizes.
+    pub architecture: Architecture,
+    /// Input size, crop, mean and deviation.
+    pub preprocess: Preprocess,
+}
+
+/// A family's sizes together with the size of the head.
+#[derive(Debug, Clone)]
+pub struct Architecture {
+    sizes: Arc<dyn Sizes>,
+    classes: usize,
+}
+
+impl PartialEq for Architecture {
+    fn eq(&self, other: &Self) -> bool {
+        self.classes == other.classes && self.sizes.equal(&*other.sizes)
+    }
+}
+
+impl Architecture {
+    /// These sizes with a head of so many classes; 0 for a backbone without a head.
+    pub fn new(sizes: impl Family, classes: usize) -> Self {
+        Self { sizes: Arc::new(sizes), classes }
+    }
+
+    /// The same sizes with another head.
+    #[must_use]
+    pub fn with_classes(&self, classes: usize) -> Self {
+        Self { sizes: self.sizes.clone(), classes }
+    }
+
+    /// The family's name.
+    pub fn family(&self) -> &'static str {
+        self.sizes.family().name
+    }
+
+    /// Number of classes; 0 without a head.
+    pub const fn num_classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The sizes, where the family is `F`.
+    pub fn sizes<F: Family>(&self) -> Option<&F> {
+        self.sizes.any().downcast_ref()
+    }
+
+    /// Weights that have every key: noise that keeps activations in range, the same on every machine.
+    pub fn synthetic(&self, name: &str) -> Weights {
+        Weights::synthetic(name, self.sizes.family().gains)
+    }
+
+    /// The graph for images `(B, H, W, 3)` with every weight accounted for; outputs `stem`, `stage0`, .., `pooled` and, with a
+    /// head, `logits`.
+    ///
+    /// # Errors
+    /// [`Error::WeightMismatch`] when the checkpoint is not one of this architecture, [`Error::Shape`] and [`Error::Config`] when
+    /// sizes do not fit, [`Error::InvalidArgument`] for a batch or size of zero, or best classes of a model without a head.
+    pub fn build(&self, name: &str, weights: &Weights, options: &BuildOptions) -> Result<Graph> {
+        if options.batch == 0 || options.size.contains(&0) {
+            return Err(Error::InvalidArgument(format!("batch {} and size {:?} must be positive", options.batch, options.size)));
+        }
+        let (mut g, reader, family) = (Builder::new(options.input_shape()), weights.reader(), self.sizes.family());
+        let backbone = self.backbone(&mut g, &reader)?;
+        let head = Head { path: family.head, classes: self.classes };
+        head.build(&mut g, &reader, &backbone, name, options)?;
+        reader.finish(name, |key| is_counter(key) || self.unused(key))?;
+        Ok(g.finish())
+    }
+
+    pub(super) fn registered(&self) -> &'static Registered {
+        self.sizes.family()
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        self.sizes.validate()
+    }
+
+    /// The graph up to what the head takes.
+    pub(super) fn backbone(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
+        self.sizes.validate()?;
+        self.sizes.build(g, r)
+    }
+
+    /// True for keys of the family's checkpoints that no layer reads.
+    pub(super) fn unused(&self, key: &str) -> bool {
+        (self.sizes.family().unused)(key)
+    }
+
+    /// True when the tensors of both have the same shapes, but for the head's.
+    pub(super) fn same_tensors(&self, other: &Self) -> bool {
+        self.sizes.seen().equal(&*other.sizes.seen())
+    }
+}
+
+/// [`Family`] as an object.
+trait Sizes: Debug + Send + Sync {
+    fn any(&self) -> &dyn Any;
+    fn family(&self) -> &'static Registered;
+    fn equal(&self, other: &dyn Sizes) -> bool;
+    fn seen(&self) -> Arc<dyn Sizes>;
+    fn validate(&self) -> Result<()>;
+    fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone>;
+}
+
+impl<F: Family> Sizes for F {
+    fn any(&self) -> &dyn Any {
+        self
+    }
+
+    fn family(&self) -> &'static Registered {
+        const { &Registered::of::<F>() }
+    }
+
+    fn equal(&self, other: &dyn Sizes) -> bool {
+        other.any().downcast_ref::<F>() == Some(self)
+    }
+
+    fn seen(&self) -> Arc<dyn Sizes> {
+        Arc::new(Family::seen(self))
+    }
+
+    fn validate(&self) -> Result<()> {
+        Family::validate(self)
+    }
+
+    fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
+        Family::build(self, g, r)
+    }
+}
+
+/// A family as data.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub(super) name: &'static str,
+    pub(super) terms: &'static str,
+    pub(super) anchors: &'static [&'static str],
+    pub(super) head: &'static str,
+    pub(super) unseen: &'static str,
+    pub(super) presets: fn() -> Vec<Preset>,
+    pub(super) preprocess: fn() -> Preprocess,
+    pub(super) renamed: fn(&str) -> Option<String>,
+    /// What the tensors show, with a head of no classes.
+    pub(super) recognise: fn(&Weights) -> Option<Architecture>,
+    pub(super) config: fn(&Json, Option<&Architecture>) -> std::result::Result<Architecture, String>,
+    called: &'static [&'static str],
+    gains: &'static Gains,
+    unused: fn(&str) -> bool,
+}
+
+impl Registered {
+    const fn of<F: Family>() -> Self {
+        Self {
+            name: F::NAME,
+            terms: F::TERMS,
+            anchors: F::ANCHORS,
+            head: F::HEAD,
+            unseen: F::UNSEEN,
+            presets: F::presets,
+            preprocess: F::preprocess,
+            renamed: F::renamed,
+            recognise: |weights| F::recognise(weights).map(|sizes| Architecture::new(sizes, 0)),
+            config: |config, known| {
+                let known = known.and_then(Architecture::sizes::<F>);
+                F::config(config, known).map(|sizes| Architecture::new(sizes, 0))
+            },
+            called: F::CALLED,
+            gains: F::GAINS,
+            unused: F::unused,
+        }
+    }
+
+    /// True when a configuration that says `name` means this family.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        let name: String = name.to_lowercase().chars().filter(|c| !['-', '_', '.'].contains(c)).collect();
+        self.called.iter().any(|called| name.starts_with(called))
+    }
+}
+
+pub(super) fn families() -> impl Iterator<Item = &'static Registered> {
+    FAMILIES.iter()
+}
+
+/// All published variants.
+pub(super) fn presets() -> impl Iterator<Item = Preset> {
+    families().flat_map(|family| (family.presets)())
+}
+
+/// Names of all published variants.
+pub fn preset_names() -> Vec<String> {
+    presets().map(|p| p.name.to_owned()).collect()
+}
+
+/// The variant of this name; `mlla_*` is accepted for `mila_*`, dashes for underscores, and names of releases
+/// (`MambaVision-T-1K`).
+///
+/// # Errors
+/// [`Error::UnknownArch`], which lists the names that there are.
+pub fn preset(name: &str) -> Result<Preset> {
+    let wanted =
+        name.to_ascii_lowercase().replace(['-', '.'], "_").replace("mlla_", "mila_").replace("mambavision", "mamba_vision");
+    let known = |wanted: &str| presets().find(|p| p.name == wanted);
+    let found = known(&wanted).or_else(|| known(wanted.strip_suffix("_1k")?));
+    found.ok_or_else(|| Error::UnknownArch { name: name.to_owned(), known: preset_names() })
+}
+
+/// Extent of the first axis of the tensor `key`.
+pub(super) fn rows(weights: &Weights, key: &str) -> Option<usize> {
+    weights.shape(key).and_then(|shape| shape.dims().first().copied())
+}
+
+/// The same over `channels`, such as the ratio of an MLP.
+pub(super) fn rows_over(weights: &Weights, key: &str, channels: usize) -> Option<f64> {
+    rows(weights, key).filter(|_| channels > 0).map(|rows| rows as f64 / channels as f64)
+}
+
+/// How many of the modules `path.0`, `path.1`, .. have the key `probe`, up to the first that lacks it.
+pub(super) fn blocks(weights: &Weights, path: &str, probe: &str) -> usize {
+    (0..1000).take_while(|i| weights.contains(&format!("{path}.{i}.{probe}"))).count()
+}
+
+/// A size that a config must tell where tensors, or the variant that has them, do not: the zeros of [`Family::seen`] tell nothing.
+pub(super) fn required<T: PartialEq + Default>(key: &str, said: Option<T>, known: Option<T>) -> std::result::Result<T, String> {
+    said.or(known.filter(|known| *known != T::default())).ok_or_else(|| format!("the key `{key}` is missing"))
+}

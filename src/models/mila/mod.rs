@@ -1,0 +1,149 @@
+//! MILA, also called MLLA (Han et al., NeurIPS 2024): Mamba's macro design around linear attention with rotary embedding.
+
+mod graph;
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::{
+    error::{Error, Result},
+    graph::Builder,
+    image::Preprocess,
+    models::{
+        Architecture, Backbone, Family, Preset,
+        family::{blocks, required, rows, rows_over},
+    },
+    weights::{Gains, Reader, Weights},
+};
+
+/// Sizes of a MILA.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mila {
+    /// Channels of the first stage; they double from stage to stage. A multiple of 4.
+    pub embed_dim: usize,
+    /// Blocks of the four stages.
+    pub depths: [usize; 4],
+    /// Heads of the four stages.
+    pub num_heads: [usize; 4],
+    /// Hidden channels of an MLP over its channels.
+    pub mlp_ratio: f64,
+    /// The q, k projection has a bias (true).
+    pub qkv_bias: bool,
+}
+
+impl Mila {
+    fn channels(&self, stage: usize) -> usize {
+        self.embed_dim << stage
+    }
+}
+
+impl Family for Mila {
+    const NAME: &'static str = "mila";
+    const CALLED: &'static [&'static str] = &["mila", "mlla"];
+    const TERMS: &'static str = "published MILA weights: no licence is stated by the authors; a fine-tune may differ";
+    const ANCHORS: &'static [&'static str] = &["patch_embed.conv1.conv.weight", "layers.0.blocks.0.act_proj.weight"];
+    const UNSEEN: &'static str = "heads";
+    const GAINS: &'static Gains = &[
+        ("conv1.conv.weight", 1.0),
+        ("conv3.0.conv.weight", 1.2),
+        ("downsample.conv.0.conv.weight", 0.5),
+        ("conv.weight", 1.4),
+        ("cpe1.weight", 0.2),
+        ("cpe2.weight", 0.2),
+        ("in_proj.weight", 1.2),
+        ("act_proj.weight", 1.2),
+        ("dwc.weight", 1.3),
+        ("qk.weight", 2.0),
+        ("lepe.weight", 0.7),
+        ("out_proj.weight", 3.0),
+        ("mlp.fc1.weight", 1.2),
+        ("mlp.fc2.weight", 1.5),
+        ("head.weight", 0.6),
+    ];
+
+    fn presets() -> Vec<Preset> {
+        let preset = |(name, embed_dim, depths, num_heads)| {
+            let sizes = Self { embed_dim, depths, num_heads, mlp_ratio: 4.0, qkv_bias: true };
+            Preset { name, architecture: Architecture::new(sizes, 1000), preprocess: Self::preprocess() }
+        };
+        PUBLISHED.into_iter().map(preset).collect()
+    }
+
+    fn preprocess() -> Preprocess {
+        Preprocess { crop_pct: 0.875, ..Preprocess::imagenet([224, 224]) }
+    }
+
+    fn recognise(weights: &Weights) -> Option<Self> {
+        let embed_dim = rows(weights, "patch_embed.conv3.1.conv.weight")?;
+        Some(Self {
+            embed_dim,
+            depths: [0, 1, 2, 3].map(|stage| blocks(weights, &format!("layers.{stage}.blocks"), "cpe1.weight")),
+            num_heads: [0; 4],
+            mlp_ratio: rows_over(weights, "layers.0.blocks.0.mlp.fc1.weight", embed_dim).unwrap_or(4.0),
+            qkv_bias: weights.contains("layers.0.blocks.0.attn.qk.bias"),
+        })
+    }
+
+    fn seen(&self) -> Self {
+        Self { num_heads: [0; 4], ..self.clone() }
+    }
+
+    fn config(config: &Json, known: Option<&Self>) -> std::result::Result<Self, String> {
+        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
+        Ok(Self {
+            embed_dim: required("embed_dim", keys.embed_dim, known.map(|known| known.embed_dim))?,
+            depths: required("depths", keys.depths, known.map(|known| known.depths))?,
+            num_heads: required("num_heads", keys.num_heads, known.map(|known| known.num_heads))?,
+            mlp_ratio: keys.mlp_ratio.unwrap_or_else(|| known.map_or(4.0, |known| known.mlp_ratio)),
+            qkv_bias: keys.qkv_bias.unwrap_or_else(|| known.is_none_or(|known| known.qkv_bias)),
+        })
+    }
+
+    fn validate(&self) -> Result<()> {
+        let bad = |reason: String| Err(Error::config("MILA", reason));
+        if self.embed_dim == 0 || !self.embed_dim.is_multiple_of(4) || self.embed_dim > 1 << 14 {
+            return bad(format!("embed_dim {} must be a positive multiple of 4", self.embed_dim));
+        }
+        if self.depths.iter().any(|d| !(1..=1000).contains(d)) {
+            return bad(format!("depths {:?} must be in 1..=1000", self.depths));
+        }
+        for (stage, heads) in self.num_heads.into_iter().enumerate() {
+            let channels = self.channels(stage);
+            if heads == 0 || !channels.is_multiple_of(4 * heads) {
+                return bad(format!(
+                    "num_heads[{stage}] = {heads} does not split {channels} channels into heads of a multiple of 4"
+                ));
+            }
+        }
+        if !(self.mlp_ratio > 0.0 && self.mlp_ratio <= 64.0) {
+            return bad(format!("mlp_ratio {} is not in (0, 64]", self.mlp_ratio));
+        }
+        Ok(())
+    }
+
+    fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
+        self.graph(g, r)
+    }
+
+    /// Rotation tables are made for any resolution.
+    fn unused(key: &str) -> bool {
+        key.ends_with("rope.rotations")
+    }
+}
+
+/// The keys of a `config.json` that are sizes.
+#[derive(Debug, Deserialize)]
+struct Keys {
+    embed_dim: Option<usize>,
+    depths: Option<[usize; 4]>,
+    num_heads: Option<[usize; 4]>,
+    mlp_ratio: Option<f64>,
+    qkv_bias: Option<bool>,
+}
+
+/// Names, channels, blocks and heads.
+const PUBLISHED: [(&str, usize, [usize; 4], [usize; 4]); 3] = [
+    ("mila_t", 64, [2, 4, 8, 4], [2, 4, 8, 16]),
+    ("mila_s", 64, [3, 6, 21, 6], [2, 4, 8, 16]),
+    ("mila_b", 96, [3, 6, 21, 6], [3, 6, 12, 24]),
+];
