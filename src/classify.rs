@@ -76,6 +76,8 @@ pub struct FrameOptions {
 pub struct FrameResult {
     /// Best first; as many as the classifier was made for.
     pub predictions: Vec<Prediction>,
+    /// Whether they are an answer ([`Classifier::is_confident`]).
+    pub confident: bool,
     /// Probabilities of all classes, where they were wanted.
     pub scores: Option<Vec<f32>>,
     /// Where it was wanted.
@@ -189,7 +191,13 @@ impl Classifier {
             (Some(best), Some(size)) if options.map => Some(self.map(best.index, size, next(), frame)?),
             _ => None,
         };
-        Ok(FrameResult { predictions, scores, map, times })
+        let confident = self.is_confident(&predictions);
+        Ok(FrameResult { predictions, confident, scores, map, times })
+    }
+
+    /// Whether predictions, best first, are an answer: see [`Model::is_confident`].
+    pub fn is_confident(&self, predictions: &[Prediction]) -> bool {
+        predictions.first().is_none_or(|best| self.model.is_confident(best.index, best.score))
     }
 
     /// The first of the maps in `values`, of `map` rows and columns, placed in the image.

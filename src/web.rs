@@ -190,6 +190,8 @@ impl WebClassifier {
             "size": model.preprocess.size,
             "macs": stats.macs,
             "labels": labels,
+            "minScore": model.min_score,
+            "unknown": model.unknown,
             "licence": model.licence,
             "assumptions": model.assumptions,
             "dispatches": stats.dispatches,

@@ -192,6 +192,8 @@ fn configurations_that_contradict_themselves_are_refused() {
         ("resolution", serde_json::json!("large"), "resolution"),
         ("id2label", serde_json::json!({"0": "a", "2": "b"}), "2"),
         ("temperature", serde_json::json!(-1.0), "temperature -1"),
+        ("min_score", serde_json::json!(1.5), "min_score 1.5"),
+        ("unknown_label", serde_json::json!("else"), "unknown_label `else`"),
         ("d_conv", serde_json::json!(4), "d_conv 4"),
     ] {
         let mut config = manifest.config.clone();
@@ -201,4 +203,24 @@ fn configurations_that_contradict_themselves_are_refused() {
         let error = Model::new(weights, Some(&config.to_string()), &ModelOptions::default()).unwrap_err().to_string();
         assert!(error.contains(said), "{key}: {error}");
     }
+}
+
+/// What a config says of `min_score` and of the class for everything else decides what is an answer; without either all are.
+#[test]
+fn a_config_says_when_a_model_is_not_sure() {
+    let manifest = Manifest::load("mambavision_micro");
+    let open = |more: serde_json::Value| {
+        let mut config = manifest.config.clone();
+        config["model_type"] = "mambavision".into();
+        config["id2label"] =
+            (0..10).map(|i| (i.to_string(), format!("thing {i}").into())).collect::<serde_json::Map<_, _>>().into();
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Model::new(Weights::from_tensors("micro", manifest.weights()), Some(&config.to_string()), &ModelOptions::default())
+            .unwrap()
+    };
+    let plain = open(serde_json::json!({}));
+    assert!(!plain.can_be_unsure() && plain.is_confident(3, 0.01));
+    let careful = open(serde_json::json!({ "min_score": 0.25, "unknown_label": "thing 3" }));
+    assert!(careful.can_be_unsure());
+    assert!(careful.is_confident(2, 0.25) && !careful.is_confident(2, 0.24) && !careful.is_confident(3, 0.9));
 }

@@ -88,7 +88,9 @@ export class ImageClassifier {
     const wanted = { scores: topK > FROM_DEVICE || smoothing !== undefined, map: heatmap };
     const raw = await this.#calls.next(() => this.#engine.run(picture, wanted), signal, () => picture.close());
     const scores = smoothing && raw.scores ? smoothing.next(raw.scores) : raw.scores;
-    const predictions = (scores ? best(scores, topK) : pairs(raw).slice(0, topK))
+    const ranked = scores ? best(scores, topK) : pairs(raw).slice(0, topK);
+    const confident = isConfident(ranked[0], this.info);
+    const predictions = ranked
       .filter(([, score]) => score >= threshold)
       .map(([index, score]): Prediction => ({ index, label: this.info.labels[index] ?? String(index), score }));
     const timing = {
@@ -98,10 +100,10 @@ export class ImageClassifier {
       readback: raw.readback,
       total: performance.now() - start,
     };
-    if (!raw.map) return { predictions, timing };
+    if (!raw.map) return { predictions, confident, timing };
     const { region, ...map } = raw.map;
     const [x, y, width, height] = region.map((n) => n * picture.scale) as typeof region;
-    return { predictions, timing, heatmap: { ...map, region: { x, y, width, height } } };
+    return { predictions, confident, timing, heatmap: { ...map, region: { x, y, width, height } } };
   }
 
   /**
@@ -163,6 +165,11 @@ async function labelsOf({ labels, classes }: ModelInfo): Promise<readonly string
   if (labels.length) return labels;
   if (classes === 1000) return (await import('./labels/imagenet1k.js')).labels;
   return Array.from({ length: classes }, (_, i) => String(i));
+}
+
+/** Whether the first of the ranked classes is an answer. */
+function isConfident(first: [number, number] | undefined, { minScore, unknown }: ModelInfo): boolean {
+  return first === undefined || (first[0] !== unknown && first[1] >= minScore);
 }
 
 function pairs({ indices, values }: RawResult): [number, number][] {

@@ -147,6 +147,11 @@ export interface Heatmap {
 export interface Classification {
   /** Best first. */
   predictions: Prediction[];
+  /**
+   * Whether the best class is an answer: it is not the one that stands for everything else, and its score is at least
+   * {@link ModelInfo.minScore}. Always true of models whose config says nothing of either.
+   */
+  confident: boolean;
   timing: Timing;
   heatmap?: Heatmap;
 }
@@ -184,6 +189,10 @@ export interface ModelInfo {
   /** Multiply-adds an image. */
   macs: number;
   labels: readonly string[];
+  /** A best class with a lower score is no answer; 0 where the model's config says nothing. */
+  minScore: number;
+  /** The class that stands for everything that is none of the others, if there is one: never an answer. */
+  unknown: number | null;
   /** What is known of the terms of the weights. */
   licence: string;
   /** What had to be assumed or was passed over: sizes that the config does not have, the state that was chosen, keys of no model. */

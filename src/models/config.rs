@@ -191,6 +191,24 @@ impl Config {
         }
     }
 
+    /// Below which score the model is not sure; 0 where the config says nothing.
+    pub(super) fn min_score(&self) -> Result<f32> {
+        match self.get("min_score") {
+            None => Ok(0.0),
+            Some(score) => match score.as_f64() {
+                Some(score) if (0.0..=1.0).contains(&score) => Ok(score as f32),
+                _ => Err(Error::config(&self.what, format!("min_score {score} must be from 0 to 1"))),
+            },
+        }
+    }
+
+    /// The class that stands for everything else, of these.
+    pub(super) fn unknown(&self, labels: &Labels) -> Result<Option<usize>> {
+        let Some(name) = self.text("unknown_label") else { return Ok(None) };
+        let place = (0..labels.len()).find(|&i| labels.get(i) == Some(name));
+        place.map(Some).ok_or_else(|| Error::config(&self.what, format!("unknown_label `{name}` is none of its labels")))
+    }
+
     /// The terms of the weights.
     pub(super) fn licence(&self) -> Option<&str> {
         ["licence", "license"].into_iter().find_map(|key| self.text(key))

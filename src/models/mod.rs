@@ -73,6 +73,10 @@ pub struct Model {
     pub labels: Labels,
     /// Divides the logits before the softmax, so that scores are calibrated; 1 where the config says nothing.
     pub temperature: f32,
+    /// A best class with a lower score is no answer; 0 where the config says nothing.
+    pub min_score: f32,
+    /// The class that stands for everything that is none of the others, where the config names one: never an answer.
+    pub unknown: Option<usize>,
     /// The terms of the weights: what the config says, else what is known of the published ones.
     pub licence: String,
     /// What had to be assumed because the checkpoint does not say it.
@@ -164,8 +168,15 @@ impl Model {
             )));
         }
         let temperature = config.as_ref().map_or(Ok(1.0), Config::temperature)?;
+        let min_score = config.as_ref().map_or(Ok(0.0), Config::min_score)?;
+        // Names of the user's own need not have the config's.
+        let unknown = match &config {
+            Some(config) if options.labels.is_none() => config.unknown(&labels)?,
+            _ => None,
+        };
         let licence = config.as_ref().and_then(Config::licence).unwrap_or(architecture.registered().terms).to_owned();
-        let model = Self { name, architecture, weights, preprocess, labels, temperature, licence, assumptions };
+        let model =
+            Self { name, architecture, weights, preprocess, labels, temperature, min_score, unknown, licence, assumptions };
         model.graph(&model.options(1))?;
         Ok(model)
     }
@@ -177,6 +188,17 @@ impl Model {
     pub fn synthetic(arch: &str, size: Option<[usize; 2]>) -> Result<Self> {
         let options = ModelOptions { arch: Some(arch.to_owned()), size, ..ModelOptions::default() };
         Self::new(preset(arch)?.architecture.synthetic(arch), None, &options)
+    }
+
+    /// Whether this class with this score, the best one of a picture, is an answer: it is none that stands for everything else, and its
+    /// score is at least `min_score`. Always true of a model whose config says nothing of either.
+    pub fn is_confident(&self, class: usize, score: f32) -> bool {
+        Some(class) != self.unknown && score >= self.min_score
+    }
+
+    /// Whether the config says when the model is not sure.
+    pub fn can_be_unsure(&self) -> bool {
+        self.min_score > 0.0 || self.unknown.is_some()
     }
 
     /// Options for a batch at the model's own input size.

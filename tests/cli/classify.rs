@@ -132,6 +132,21 @@ fn people_get_aligned_percentages() {
     }
 }
 
+/// Where the config has a `min_score`, or a class for everything else, a line says that the model is not sure; JSON says it either way.
+#[test]
+fn a_model_that_is_not_sure_says_so() {
+    let sandbox = Sandbox::new("mambavision_micro");
+    for (config, confident) in [(json!({ "min_score": 1.0 }), false), (json!({ "min_score": 0.001 }), true)] {
+        let model = sandbox.hugging_face(config);
+        let text = webmamba(&["classify", &image("coffee.png"), "--model", &model, "--device", "cpu", "--top-k", "2"]).expect(0);
+        let lines: Vec<&str> = text.stdout.lines().collect();
+        assert_eq!(lines.len(), if confident { 3 } else { 4 }, "{lines:?}");
+        assert_eq!(lines[1] == "  not sure; the closest of what it knows:", !confident, "{lines:?}");
+        let [line] = classify(&model, &[&image("coffee.png")]).expect(0).json().try_into().unwrap();
+        assert_eq!(line["confident"], confident);
+    }
+}
+
 #[test]
 fn labels_come_from_the_file_that_was_named() {
     let (sandbox, model) = sandbox("mambavision_micro");

@@ -74,6 +74,38 @@ fn counts_agree_with_what_classify_says() {
     }
 }
 
+/// With a class for everything else and a least score: what the model is sure of, and how well scores tell known from unknown things.
+#[test]
+fn known_and_unknown_things_are_told_apart() {
+    let sandbox = Sandbox::new("mambavision_micro");
+    let mut config = labels();
+    let photos = ["chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg"];
+    let plain = sandbox.hugging_face(config.clone());
+    let said = photos.map(|photo| {
+        let said = webmamba(&["classify", "--model", &plain, "--device", "cpu", "--json", &image(photo)]).expect(0).json();
+        let best = &said[0]["predictions"][0];
+        (best["index"].as_u64().unwrap(), best["score"].as_f64().unwrap())
+    });
+    // A class that is first for none of them stands for everything else; the least score is between the two middle ones.
+    let unknown = (0..10).find(|class| said.iter().all(|(best, _)| best != class)).unwrap();
+    let mut scores = said.map(|(_, score)| score);
+    scores.sort_by(f64::total_cmp);
+    config["unknown_label"] = config["id2label"][unknown.to_string()].clone();
+    config["min_score"] = json!((scores[1] + scores[2]) / 2.0);
+    let model = sandbox.hugging_face(config);
+    let class = |i: usize| if i < 2 { said[i].0.to_string() } else { unknown.to_string() };
+    let folders: [String; 4] = std::array::from_fn(class);
+    let data = sort(&sandbox, &std::array::from_fn::<_, 4, _>(|i| (folders[i].as_str(), photos[i])));
+    let pairs = [(0, 2), (0, 3), (1, 2), (1, 3)].iter().filter(|&&(a, b)| said[a].1 > said[b].1).count();
+    let report = &eval(&model, &data, &["--json"]).expect(0).json()[0];
+    assert_eq!(report["sure"], json!(0.5));
+    let right = said[..2].iter().filter(|(_, score)| *score >= scores[2]).count();
+    assert_eq!(report["sure_top1"], json!(right as f64 / 2.0));
+    assert_eq!(report["auroc"], json!(pairs as f64 / 4.0));
+    let text = eval(&model, &data, &[]).expect(0).stdout;
+    assert!(text.contains("sure of ") && text.contains(&format!("AUROC {:.4}", pairs as f64 / 4.0)), "{text}");
+}
+
 #[test]
 fn images_that_fail_are_named_and_not_counted() {
     let sandbox = Sandbox::new("mila_micro");

@@ -117,6 +117,8 @@ async fn classify_batch(classifier: &mut Classifier, batch: Vec<Prepared>, print
 struct Line<'a> {
     image: &'a str,
     predictions: &'a [Prediction],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confident: Option<bool>,
     model: &'a str,
     device: &'a str,
     adapter: Option<&'a str>,
@@ -156,10 +158,12 @@ impl Printer<'_> {
         if let Some(repaired) = repaired {
             self.bar.suspend(|| note(&format!("note: {}: {repaired}", plain(name))));
         }
+        let confident = classifier.is_confident(predictions);
         if self.json {
             let line = Line {
                 image: name,
                 predictions,
+                confident: classifier.model().can_be_unsure().then_some(confident),
                 model: &classifier.model().name,
                 device: self.device.name(),
                 adapter: adapter_name(self.device),
@@ -175,6 +179,9 @@ impl Printer<'_> {
         }
         let unnamed = classifier.model().labels.is_empty();
         let mut text = plain(name);
+        if !confident {
+            text += "\n  not sure; the closest of what it knows:";
+        }
         for Prediction { label, score, .. } in predictions {
             let class = if unnamed { "class " } else { "" };
             text += &format!("\n  {:5.1} %  {class}{}", rounded(f64::from(*score) * 100.0, 1), plain(label));

@@ -18,6 +18,7 @@ use webmamba::{
     classify::{Classifier, Prediction},
     gpu::AdapterSummary,
     labels::Labels,
+    models::Model,
     session::Device,
     tensor::Tensor,
 };
@@ -80,7 +81,7 @@ impl Eval {
         let bar = progress(truths.len() as u64, "[{bar:30}] {pos}/{len} images, {per_sec}, {eta} left, {msg}", true);
         let start = Instant::now();
         let mut truth = truths.into_iter();
-        let mut tally = Tally::default();
+        let mut tally = Tally { unknown: classifier.model().unknown, ..Tally::default() };
         thread::scope(|scope| {
             let (send, receive) = mpsc::sync_channel(1);
             scope.spawn(|| prepare_all(sources, batch, &preprocess, send));
@@ -95,7 +96,7 @@ impl Eval {
                 for ((name, result), class) in pollster::block_on(guesses(&mut classifier, prepared))?.into_iter().zip(&mut truth)
                 {
                     match result {
-                        Ok(guess) => tally.add(class, &guess),
+                        Ok(guess) => tally.add(class, &guess, classifier.is_confident(&guess)),
                         Err(error) => {
                             tally.failed += 1;
                             bar.suspend(|| note(&format!("error: {}: {error}", plain(&name))));
@@ -112,7 +113,7 @@ impl Eval {
         if self.json {
             print_json(&tally.report(&classifier, &device, rate))?;
         } else {
-            print(&tally.text(&classifier.model().labels, rate))?;
+            print(&tally.text(classifier.model(), rate))?;
         }
         if tally.failed == 0 {
             return Ok(ExitCode::SUCCESS);
@@ -222,10 +223,17 @@ struct Tally {
     bins: [Bin; BINS],
     /// Images by their class and the one that the model said.
     said: BTreeMap<(usize, usize), usize>,
+    /// Answers that the model is sure of, and how many of them are right.
+    sure: usize,
+    sure_right: usize,
+    /// The class that stands for everything else.
+    unknown: Option<usize>,
+    /// The best score of any other class, of images of known and of unknown things.
+    scores: [Vec<f32>; 2],
 }
 
 impl Tally {
-    fn add(&mut self, class: usize, guess: &[Prediction]) {
+    fn add(&mut self, class: usize, guess: &[Prediction], sure: bool) {
         let Some(best) = guess.first() else { return };
         let right = best.index == class;
         self.images += 1;
@@ -235,6 +243,24 @@ impl Tally {
         bin.confidence += f64::from(best.score);
         bin.right += usize::from(right);
         *self.said.entry((class, best.index)).or_default() += 1;
+        self.sure += usize::from(sure);
+        self.sure_right += usize::from(sure && right);
+        let known = guess.iter().find(|prediction| Some(prediction.index) != self.unknown);
+        self.scores[usize::from(Some(class) == self.unknown)].push(known.map_or(0.0, |prediction| prediction.score));
+    }
+
+    /// How likely a known thing gets a higher score than an unknown one (the area under the ROC curve); `None` without both.
+    fn auroc(&self) -> Option<f64> {
+        let [known, unknown] = &self.scores;
+        if known.is_empty() || unknown.is_empty() {
+            return None;
+        }
+        let mut sorted = unknown.clone();
+        sorted.sort_by(f32::total_cmp);
+        // Of each known thing the unknown ones below it, and half of those that are equal.
+        let below = |score: &f32| sorted.partition_point(|s| s < score) + sorted.partition_point(|s| s <= score);
+        let pairs: usize = known.iter().map(below).sum();
+        Some(pairs as f64 / (2 * known.len() * unknown.len()) as f64)
     }
 
     fn share(&self, count: usize) -> f64 {
@@ -260,7 +286,7 @@ impl Tally {
             json!({ "index": class, "label": name(class), "images": self.of(class), "right": right })
         });
         let confusion = self.said.iter().map(|((class, said), n)| json!({ "class": class, "said": said, "images": n }));
-        json!({
+        let mut report = json!({
             "model": classifier.model().name,
             "device": device.name(),
             "adapter": adapter_name(device),
@@ -272,18 +298,32 @@ impl Tally {
             "images_per_second": rounded(rate, 1),
             "classes": classes.collect::<Vec<_>>(),
             "confusion": confusion.collect::<Vec<_>>(),
-        })
+        });
+        if classifier.model().can_be_unsure() {
+            report["sure"] = rounded(self.share(self.sure), 6).into();
+            report["sure_top1"] = rounded(self.sure_right as f64 / self.sure.max(1) as f64, 6).into();
+            report["auroc"] = self.auroc().map(|area| rounded(area, 6)).into();
+        }
+        report
     }
 
-    fn text(&self, labels: &Labels, rate: f64) -> String {
-        let name = |class: usize| labels.get(class).map_or_else(|| format!("class {class}"), plain);
+    fn text(&self, model: &Model, rate: f64) -> String {
+        let name = |class: usize| model.labels.get(class).map_or_else(|| format!("class {class}"), plain);
         let percent = |count: usize| format!("{:.2} %", 100.0 * self.share(count));
-        let mut text = pairs(&[
+        let mut lines = vec![
             ("images", format!("{}, {rate:.0} a second", self.images)),
             ("top-1", percent(self.top1)),
             ("top-5", percent(self.top5)),
             ("calibration error", format!("{:.4}", self.calibration_error())),
-        ]);
+        ];
+        if model.can_be_unsure() {
+            let right = 100.0 * self.sure_right as f64 / self.sure.max(1) as f64;
+            lines.push(("sure of", format!("{}, and right in {right:.2} % of them", percent(self.sure))));
+        }
+        if let Some(area) = self.auroc() {
+            lines.push(("known or not", format!("AUROC {area:.4}")));
+        }
+        let mut text = pairs(&lines);
         let mut wrong: Vec<_> = self.said.iter().filter(|((class, said), _)| class != said).collect();
         wrong.sort_by_key(|&(pair, n)| (std::cmp::Reverse(n), pair));
         if !wrong.is_empty() {
