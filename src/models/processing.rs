@@ -15,6 +15,8 @@ pub(super) struct Said {
     crop_mode: Option<CropMode>,
     mean: Option<[f32; 3]>,
     std: Option<[f32; 3]>,
+    /// The crop was concluded rather than said.
+    concluded_crop: bool,
     notes: Vec<String>,
 }
 
@@ -68,7 +70,11 @@ pub(super) fn of_processor(processor: &Map<String, Json>) -> Result<Said, String
             // ConvNeXt's way: large images are not cropped.
             (None, Some(share)) if resized[0] < 384 => (resized, CropMode::Center, share),
             (None, None) if shortest => (resized, CropMode::Center, 1.0),
-            (None, _) => (resized, CropMode::Squash, 1.0),
+            (None, _) if flag("do_center_crop") == Some(false) => (resized, CropMode::Squash, 1.0),
+            (None, _) => {
+                said.concluded_crop = true;
+                (resized, CropMode::Center, 1.0)
+            }
         };
         (said.size, said.crop_mode, said.crop_pct) = (Some(target), Some(mode), Some(pct));
     }
@@ -113,7 +119,10 @@ impl Said {
             differs(self.size.is_some() && other.size.is_some() && self.size != other.size, "size"),
             differs(self.mean.is_some() && other.mean.is_some() && self.mean != other.mean, "mean"),
             differs(self.std.is_some() && other.std.is_some() && self.std != other.std, "deviation"),
-            differs(self.crop_pct.is_some() && other.crop_pct.is_some() && self.crop_pct != other.crop_pct, "crop"),
+            differs(
+                !other.concluded_crop && self.crop_pct.is_some() && other.crop_pct.is_some() && self.crop_pct != other.crop_pct,
+                "crop",
+            ),
         ]
         .into_iter()
         .flatten()
@@ -122,10 +131,21 @@ impl Said {
             let keys = keys.join(" and ");
             assumptions.push(format!("config.json and preprocessor_config.json differ in the {keys}: the latter counts"));
         }
+        let said_before = self.crop_pct.is_some() || self.crop_mode.is_some();
+        if other.concluded_crop && !said_before {
+            assumptions
+                .push("nothing is said of a crop: images keep their shape, and what exceeds the input's is cut off".to_owned());
+        }
+        let crop = if other.concluded_crop && said_before {
+            (self.crop_pct, self.crop_mode)
+        } else {
+            (other.crop_pct.or(self.crop_pct), other.crop_mode.or(self.crop_mode))
+        };
         Self {
             size: other.size.or(self.size),
-            crop_pct: other.crop_pct.or(self.crop_pct),
-            crop_mode: other.crop_mode.or(self.crop_mode),
+            crop_pct: crop.0,
+            crop_mode: crop.1,
+            concluded_crop: false,
             mean: other.mean.or(self.mean),
             std: other.std.or(self.std),
             notes: self.notes.into_iter().chain(other.notes).collect(),

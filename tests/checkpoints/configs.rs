@@ -20,7 +20,7 @@ fn model(changes: Value, preprocessor: Option<Value>) -> Result<Model> {
 
 /// Without what the fixture's config says of preprocessing.
 fn bare(mut more: Value) -> Value {
-    for key in ["resolution", "mean", "std", "crop_pct", "crop_mode"] {
+    for key in ["resolution", "mean", "std", "crop_pct", "crop_mode", "interpolation"] {
         if more.get(key).is_none() {
             more[key] = Value::Null;
         }
@@ -87,7 +87,13 @@ fn preprocessors_of_hugging_face_are_understood() {
         model(bare(json!({})), Some(all)).unwrap().preprocess
     };
     let p = with(json!({"size": {"height": 96, "width": 128}}));
-    assert_eq!((p.size, p.crop_mode, p.crop_pct, p.mean, p.std), ([96, 128], CropMode::Squash, 1.0, [0.5; 3], [0.25; 3]));
+    assert_eq!((p.size, p.crop_mode, p.crop_pct, p.mean, p.std), ([96, 128], CropMode::Center, 1.0, [0.5; 3], [0.25; 3]));
+    let p = with(json!({"size": {"height": 96, "width": 128}, "do_center_crop": false}));
+    assert_eq!((p.size, p.crop_mode), ([96, 128], CropMode::Squash));
+    // What is only concluded gives way to what the config says.
+    let p = model(bare(json!({"crop_mode": "border", "crop_pct": 0.9})), Some(json!({"size": {"height": 96, "width": 96}})));
+    let p = p.unwrap().preprocess;
+    assert_eq!((p.size, p.crop_mode, p.crop_pct), ([96, 96], CropMode::Border, 0.9));
     for size in [json!({"shortest_edge": 128}), json!(128)] {
         let p = with(json!({"size": size, "crop_size": {"height": 96, "width": 96}, "do_center_crop": true}));
         assert_eq!((p.size, p.crop_mode, p.crop_pct), ([96, 96], CropMode::Center, 0.75), "{size}");
