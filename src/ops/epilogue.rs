@@ -2,26 +2,11 @@
 
 use crate::{
     error::Result,
-    ops::{Act, exact},
+    ops::{Act, Epilogue, exact},
     packed::Packing,
     program::{BufRef, Cpu, Kernel, Lowering},
     tensor::{Shape, Tensor},
 };
-
-/// The parts of an epilogue. Those that are present follow `[x, weight]` in the operator's inputs, in the order of the fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Epilogue {
-    /// A vector `[N]` added to the product.
-    pub bias: bool,
-    /// The non-linearity.
-    pub act: Act,
-    /// A vector `[N]` that multiplies the activated result (layer scale).
-    pub scale: bool,
-    /// A tensor of the output's shape that is added after the scale.
-    pub residual: bool,
-    /// A tensor of the output's shape that multiplies the sum.
-    pub gate: bool,
-}
 
 /// Input positions of the parts of an epilogue.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Operators: one folder each, with parameters, shape inference and evaluation in `mod.rs`, and the lowering to kernels beside it.
 //!
 //! The evaluation (`eval`) is the definition that kernels are held against.
-//! Adding an operator touches its folder here, `shaders/<name>.wgsl`, and [`Op`].
+//! Adding an operator touches its folder here, `shaders/<name>.wgsl`, `src/cpu/kernels/<name>.rs` with its sizes, and [`Op`].
 
 mod activation;
 mod attention;
@@ -24,14 +24,13 @@ mod selective_scan;
 mod top_k;
 mod window;
 
-pub use activation::{Act, Activation};
+pub use activation::Activation;
 pub use attention::Attention;
 pub use batch_norm::BatchNorm;
 pub use choices::{NORMS, PRODUCTS, Product, SCANS, choices};
 pub use class_activation::ClassActivation;
 pub use conv2d::Conv2d;
 pub use depthwise_conv2d::DepthwiseConv2d;
-pub use epilogue::Epilogue;
 pub use global_avg_pool::GlobalAvgPool;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
@@ -42,6 +41,8 @@ pub use rope::{Rope, rope_tables};
 pub use selective_scan::SelectiveScan;
 pub use top_k::TopK;
 pub use window::{WindowPartition, WindowReverse};
+
+pub use crate::program::{Act, Epilogue};
 
 use crate::{
     error::Result,

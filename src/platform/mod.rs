@@ -1,4 +1,4 @@
-//! What differs between a computer and a browser: the only place with `cfg(target_arch)`.
+//! What differs between a computer and a browser, behind one set of names.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native;

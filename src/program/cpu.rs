@@ -1,9 +1,6 @@
 //! Steps for processor cores: which function, with which sizes. The functions are in [`crate::cpu`], under the same names.
 
-use crate::{
-    ops::{Act, Epilogue},
-    program::{BufId, BufRef, Label},
-};
+use crate::program::{Act, BufId, BufRef, Epilogue, Label};
 
 /// Instruction sets that the kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,12 +7,14 @@
 mod caps;
 mod choice;
 pub mod cpu;
+mod epilogue;
 mod lowering;
 mod params;
 mod target;
 
 pub use caps::{AdapterClass, Caps};
 pub use choice::{Candidate, Choice, Tuning};
+pub use epilogue::{Act, Epilogue};
 pub use lowering::{Lowering, Operand};
 pub(crate) use params::params;
 pub use params::{ParamBlock, Params};
