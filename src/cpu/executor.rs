@@ -1,7 +1,6 @@
 //! Runs a program: everything is made at load, a run allocates nothing but what it hands out.
 
 use std::{
-    alloc::{Layout, alloc_zeroed, dealloc},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -16,16 +15,18 @@ use crate::{
     packed::PackedWeight,
     passes,
     plan::{self, Arena},
-    platform::{self, Stopwatch},
+    platform::{self, Memory, Stopwatch},
     program::{BufId, BufRef, Cpu, Program, ProgramValue, cpu::Caps},
     tensor::Tensor,
 };
 
-/// Memory that starts at a cache line, and whose parts are handed to kernels by address.
+/// Memory whose parts are handed to kernels by address.
 #[derive(Debug)]
 struct Block {
+    memory: Memory,
+    /// The first value; every access goes through it.
     start: *mut f32,
-    layout: Layout,
+    bytes: usize,
 }
 
 // SAFETY: it is plain memory; who touches which part when is the executor's business.
@@ -34,26 +35,25 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// At least `bytes` of zeros.
+    /// At least `bytes` of zeros, from a cache line on.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] when there is no memory for them.
     fn new(bytes: u64, what: &str) -> Result<Self> {
         let none = || Error::OutOfMemory { what: what.to_owned(), bytes };
-        let size = usize::try_from(bytes.next_multiple_of(64).max(64)).map_err(|_| none())?;
-        let layout = Layout::from_size_align(size, 64).map_err(|_| none())?;
-        // SAFETY: the size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        if start.is_null() { Err(none()) } else { Ok(Self { start: start.cast(), layout }) }
+        let bytes = usize::try_from(bytes.next_multiple_of(64).max(64)).map_err(|_| none())?;
+        let mut memory = Memory::zeroed(bytes).ok_or_else(none)?;
+        let start = memory.start().cast();
+        Ok(Self { memory, start, bytes })
     }
 
     fn bytes(&self) -> u64 {
-        self.layout.size() as u64
+        self.bytes as u64
     }
 
     /// A range, in values; it lies within the block.
     fn region(&self, start: usize, len: usize) -> Region {
-        assert!((start + len) * 4 <= self.layout.size(), "{len} values at {start} do not fit {} bytes", self.layout.size());
+        assert!((start + len) * 4 <= self.bytes, "{len} values at {start} do not fit {} bytes", self.bytes);
         // SAFETY: the place lies within the block.
         Region { start: unsafe { self.start.add(start) }, len }
     }
@@ -61,14 +61,7 @@ impl Block {
     /// Sets every value.
     fn fill(&mut self, value: f32) {
         // SAFETY: it is all of the block, and nothing runs while it is borrowed.
-        unsafe { std::slice::from_raw_parts_mut(self.start, self.layout.size() / 4) }.fill(value);
-    }
-}
-
-impl Drop for Block {
-    fn drop(&mut self) {
-        // SAFETY: it was allocated with this layout.
-        unsafe { dealloc(self.start.cast(), self.layout) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory.start().cast::<f32>(), self.bytes / 4) }.fill(value);
     }
 }
 

@@ -162,14 +162,20 @@ fn pack_taps(weight: &[f32], taps: usize, stride: usize, out: &mut [f32]) {
 
 /// `weight` is `[N, channels, taps]`; see [`Packing::Columns`].
 fn pack_columns(weight: &[f32], [lanes, width]: [usize; 2], channels: usize, taps: usize, out: &mut [f32]) {
+    /// Rows of a panel that are filled together: what is read of each filter for them is some cache lines, and stays.
+    const ROWS: usize = 16;
     let inner = channels * taps;
     for (panel, filters) in weight.chunks(inner * width).enumerate() {
-        let padded = (filters.len() / inner).next_multiple_of(lanes);
+        let columns = filters.len() / inner;
+        let padded = columns.next_multiple_of(lanes);
         let panel = &mut out[panel * width * inner..][..inner * padded];
-        for (column, filter) in filters.chunks_exact(inner).enumerate() {
-            for (channel, kernel) in filter.chunks_exact(taps).enumerate() {
-                for (tap, value) in kernel.iter().enumerate() {
-                    panel[(tap * channels + channel) * padded + column] = *value;
+        for (tap, panel) in panel.chunks_exact_mut(channels * padded).enumerate() {
+            for (block, rows) in panel.chunks_mut(ROWS * padded).enumerate() {
+                for (column, filter) in filters.chunks_exact(inner).enumerate() {
+                    let values = filter[block * ROWS * taps + tap..].iter().step_by(taps);
+                    for (row, value) in rows.chunks_exact_mut(padded).zip(values) {
+                        row[column] = *value;
+                    }
                 }
             }
         }

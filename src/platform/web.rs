@@ -1,6 +1,9 @@
 //! Browsers: no files, and one thread.
 
-use std::path::Path;
+use std::{
+    alloc::{Layout, alloc_zeroed, dealloc},
+    path::Path,
+};
 
 use crate::{
     error::{Error, Result},
@@ -16,6 +19,35 @@ pub(crate) const ENABLE_SUBGROUPS: &str = "enable subgroups;\n";
 /// Always [`Error::InvalidArgument`], which says what to do instead.
 pub(crate) fn map_file(path: &Path) -> Result<Bytes> {
     Err(Error::InvalidArgument(format!("a browser has no files by path ({}): fetch the file and give its bytes", path.display())))
+}
+
+/// A block of memory of its own, at a cache line's start.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    start: *mut u8,
+    layout: Layout,
+}
+
+impl Memory {
+    /// `bytes` of zeros; `None` when there are none.
+    pub(crate) fn zeroed(bytes: usize) -> Option<Self> {
+        let layout = Layout::from_size_align(bytes.max(1), 64).ok()?;
+        // SAFETY: the size is not zero.
+        let start = unsafe { alloc_zeroed(layout) };
+        (!start.is_null()).then_some(Self { start, layout })
+    }
+
+    /// Its first byte.
+    pub(crate) fn start(&mut self) -> *mut u8 {
+        self.start
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated with this layout.
+        unsafe { dealloc(self.start, self.layout) }
+    }
 }
 
 /// `f` of every item, in their order.
