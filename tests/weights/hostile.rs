@@ -162,10 +162,10 @@ fn states_that_are_anything_but_tensors() {
             p.op(b's');
         }))
     };
-    assert!(state(|p| p.op(b'N')).contains("holds None"));
-    assert!(state(|p| p.op(b']')).contains("holds a list"));
-    assert!(state(|p| p.text("x")).contains("holds a string"));
-    assert!(state(|p| p.op(b'}')).contains("is empty"));
+    assert!(state(|p| p.op(b'N')).contains("`state_dict` is None"));
+    assert!(state(|p| p.op(b']')).contains("`state_dict` is an empty list"));
+    assert!(state(|p| p.text("x")).contains("`state_dict` is a string"));
+    assert!(state(|p| p.op(b'}')).contains("is an empty dictionary"));
     assert!(state(|p| p.global("os", "system")).contains("the name `os.system`"));
     let entry = |write: fn(&mut Pickle)| {
         refusal(pickled(|p| {
@@ -177,7 +177,7 @@ fn states_that_are_anything_but_tensors() {
             p.0.extend(b"ss");
         }))
     };
-    assert!(entry(|p| p.int(3)).contains("`w`: it is a number"));
+    assert!(entry(|p| p.int(3)).contains("whose `w` is a number"));
     assert!(entry(|p| p.op(b'}')).contains("a dictionary"));
     assert!(entry(|p| p.op(b')')).contains("a tuple"));
     assert!(entry(|p| p.op(0x88)).contains("a boolean"));
@@ -217,7 +217,7 @@ fn states_that_are_anything_but_tensors() {
         .contains("wrapped too often")
     );
     assert!(refusal(raw(b"\x80\x02N.")).contains("None"));
-    assert!(refusal(raw(b"\x80\x02}.")).contains("empty dictionary"));
+    assert!(refusal(raw(b"\x80\x02}.")).contains("a dictionary, which is empty"));
     assert!(
         refusal(pickled(|p| {
             p.0.extend(b"}(");
@@ -229,15 +229,14 @@ fn states_that_are_anything_but_tensors() {
         }))
         .contains("`w` occurs twice")
     );
-    assert!(
-        refusal(pickled(|p| {
-            p.0.extend(b"}(");
-            p.int(3);
-            p.view("FloatStorage", "0", 6, 0, &[6], &[1]);
-            p.op(b'u');
-        }))
-        .contains("is a number instead of a string")
-    );
+    // A number names a tensor as well as a word does.
+    let numbered = pickled(|p| {
+        p.0.extend(b"}(");
+        p.int(3);
+        p.view("FloatStorage", "0", 6, 0, &[6], &[1]);
+        p.op(b'u');
+    });
+    assert_eq!(numbered.unwrap().keys().collect::<Vec<_>>(), ["3"]);
 }
 
 #[test]
@@ -290,17 +289,17 @@ fn deep_nesting_and_cycles_are_harmless() {
     let mut nested = b"]".repeat(DEPTH);
     nested.extend(b"a".repeat(DEPTH - 1));
     nested.push(b'.');
-    assert!(refusal(raw(&nested)).contains("a list"));
+    assert!(refusal(raw(&nested)).contains("out of all proportion"));
     let mut tuples = b")".to_vec();
     tuples.extend(b"\x85".repeat(DEPTH));
     tuples.push(b'.');
-    assert!(refusal(raw(&tuples)).contains("a tuple"));
+    assert!(refusal(raw(&tuples)).contains("out of all proportion"));
     let mut calls = b"N".to_vec();
     calls.extend(b"Q".repeat(DEPTH));
     calls.push(b'.');
     assert!(refusal(raw(&calls)).contains("storage without"));
     assert!(refusal(raw(b"]q\x00h\x00a.")).contains("a list"));
-    assert!(refusal(raw(b"}q\x00X\x05\x00\x00\x00modelh\x00s.")).contains("`model`: it is a dictionary"));
+    assert!(refusal(raw(b"}q\x00X\x05\x00\x00\x00modelh\x00s.")).contains("`model` is a dictionary"));
     // Marks and copies of the top cost nothing in the file; both are bounded.
     let start = Instant::now();
     assert!(refusal(raw(&b"(".repeat(5_000_000))).contains("more than"));

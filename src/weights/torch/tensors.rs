@@ -191,7 +191,11 @@ fn what(heap: &Heap<'_>, id: Id) -> String {
     match heap.get(id) {
         Value::Dict(pairs) if pairs.is_empty() => "an empty dictionary".into(),
         Value::List(items) | Value::Tuple(items) if items.is_empty() => "an empty list".into(),
-        _ => heap.describe(id),
+        // One level is enough to see what went wrong, and an object may hold itself.
+        _ => match children(heap, id).next() {
+            Some((key, value)) => format!("{} whose {} is {}", heap.describe(id), quote(&key.to_string()), heap.describe(value)),
+            None => heap.describe(id),
+        },
     }
 }
 
