@@ -38,13 +38,13 @@ export async function fetchOptional(url: string | URL, options: FetchOptions): P
     const bytes = await fetchBytes(url, options);
     return /^\s*</.test(new TextDecoder().decode(bytes.subarray(0, 64))) ? undefined : bytes;
   } catch (error) {
-    if (error instanceof MissingFile) return undefined;
+    if (missing.has(error as object)) return undefined;
     throw error;
   }
 }
 
-/** There is no such file. */
-class MissingFile extends DownloadError {}
+/** Errors that say that there is no such file. */
+const missing = new WeakSet<object>();
 
 /** Finds out whether a file is there and how long it is; the bytes come from the cache as far as that has them. */
 export async function openDownload(address: string | URL, options: FetchOptions): Promise<Download> {
@@ -57,8 +57,9 @@ export async function openDownload(address: string | URL, options: FetchOptions)
   const file = lastPart(url);
   if (url.protocol === 'file:') {
     const bytes = await readFile(url).catch((error: unknown) => {
-      const Class = (error as { code?: unknown }).code === 'ENOENT' ? MissingFile : DownloadError;
-      throw new Class(`${url.href} cannot be read (${(error as Error).message}).`, { cause: error });
+      const failed = new DownloadError(`${url.href} cannot be read (${(error as Error).message}).`, { cause: error });
+      if ((error as { code?: unknown }).code === 'ENOENT') missing.add(failed);
+      throw failed;
     });
     return { file, total: bytes.byteLength, stream: () => once(bytes) };
   }
@@ -176,8 +177,9 @@ class NetworkFile {
       throw this.#failed('no answer: see whether the address is right, the network is there, and the server allows CORS', error);
     }
     if (!answer.ok) {
-      const Class = [403, 404, 410].includes(answer.status) ? MissingFile : DownloadError;
-      throw this.#failed(`HTTP ${answer.status} ${answer.statusText}`.trim(), undefined, Class);
+      const failed = this.#failed(`HTTP ${answer.status} ${answer.statusText}`.trim());
+      if ([403, 404, 410].includes(answer.status)) missing.add(failed);
+      throw failed;
     }
     const { tag } = versionOf(answer.headers);
     const other = tag !== undefined && this.#version.tag !== undefined && tag !== this.#version.tag;
@@ -189,8 +191,8 @@ class NetworkFile {
     return answer;
   }
 
-  #failed(reason: string, cause?: unknown, Class = DownloadError): DownloadError {
-    return new Class(`${shown(this.url)} cannot be downloaded: ${reason}.`, { cause });
+  #failed(reason: string, cause?: unknown): DownloadError {
+    return new DownloadError(`${shown(this.url)} cannot be downloaded: ${reason}.`, { cause });
   }
 }
 

@@ -40,16 +40,20 @@ async function fromFolder({ folder, file, hint }: Extract<Located, { folder: str
   const beside = (name: string) => new URL(name, url);
   try {
     // Whoever names a file may have one that needs no config.
-    const [config, preprocessor] = await Promise.all([
-      file === undefined ? fetchBytes(beside('config.json'), options) : fetchOptional(beside('config.json'), options),
-      fetchOptional(beside('preprocessor_config.json'), options),
-    ]);
+    const config = await (file === undefined ? fetchBytes : fetchOptional)(beside('config.json'), options);
+    // Asked for only where something is missing: browsers report every file that is not there.
+    const preprocessor = config && saysScale(config) ? undefined : await fetchOptional(beside('preprocessor_config.json'), options);
     const weights = await openDownload(beside(file ?? 'model.safetensors'), options);
     return { name: lastPart(url), weights, ...(config && { config }), ...(preprocessor && { preprocessor }) };
   } catch (error) {
     if (!hint || !(error instanceof DownloadError)) throw error;
     throw new DownloadError(`${error.message.replace(/\.$/, '')}; ${hint}.`, { cause: error.cause });
   }
+}
+
+/** Whether a config says how pixels are scaled. */
+function saysScale(config: Uint8Array): boolean {
+  return /"(image_)?mean"\s*:\s*[[\d]/.test(new TextDecoder().decode(config));
 }
 
 async function openFile(file: FileSource, options: FetchOptions): Promise<Download> {

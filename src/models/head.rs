@@ -107,7 +107,7 @@ const OTHERS: [&str; 7] = ["aux", "proj", "pred", "dist", "decode", "momentum", 
 /// tensors that the backbone does not read, else among those `elsewhere` in the file. `None` where there is none.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] when there are several, or the layer is a part of a head of several layers.
+/// [`Error::Checkpoint`] when there are several, the layer is a part of a head of several layers, or only its bias is there.
 pub(super) fn find<'a>(
     name: &str,
     path: &str,
@@ -141,6 +141,12 @@ pub(super) fn find<'a>(
             }
             return Ok(Some(found));
         }
+    }
+    let bias = format!("{path}.bias");
+    let has = |wanted: &str| own.iter().any(|(key, _)| *key == wanted);
+    if has(&bias) && !has(&usual) {
+        let reason = format!("it has {}, but no {}: the head is incomplete", quote(&bias), quote(&usual));
+        return Err(Error::checkpoint(name, reason));
     }
     Ok(None)
 }

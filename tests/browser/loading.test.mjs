@@ -261,6 +261,18 @@ test('files of the user: File, Blob, ArrayBuffer, bytes and addresses', async (t
   assert.equal(rest.length, 13);
 });
 
+test('a preprocessor config beside a config that does not say how pixels are scaled', async (t) => {
+  const { server, page } = await setUp(t);
+  const { mean, std, ...bare } = MICRO.config;
+  server.model('/models/bare', { ...MICRO, config: bare });
+  const path = '/models/bare/preprocessor_config.json';
+  server.file(path, { image_mean: mean, image_std: std });
+  assert.deepEqual(await classify(page, '/models/bare/'), await classify(page, '/models/micro/'));
+  assert.equal(server.seen(path).length, 1);
+  // Where the config says all, nobody asks for another file, which might not be there.
+  assert.equal(server.seen('/models/micro/preprocessor_config.json').length, 0);
+});
+
 test('labels and size of the user', async (t) => {
   const { page } = await setUp(t);
   const { labels, size, predictions } = await page.evaluate(async () => {

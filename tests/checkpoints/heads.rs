@@ -96,6 +96,14 @@ fn heads_that_are_more_than_a_layer_are_refused() {
 }
 
 #[test]
+fn a_bias_without_its_weight_is_no_backbone() {
+    let micro = Micro::new();
+    let torn = micro.tensors().into_iter().filter(|(key, _)| key != "head.weight").collect();
+    let error = model(&micro, torn, json!({})).unwrap_err().to_string();
+    assert!(error.contains("`head.bias`, but no `head.weight`"), "{error}");
+}
+
+#[test]
 fn without_a_head_it_is_a_backbone() {
     let micro = Micro::new();
     let tensors: Tensors = micro.tensors().into_iter().filter(|(key, _)| !key.starts_with("head.")).collect();
