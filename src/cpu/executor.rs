@@ -101,7 +101,7 @@ pub struct CpuExecutor {
     inputs: Vec<Region>,
     outputs: Vec<Region>,
     arena: Block,
-    weights: Block,
+    weights: Weights,
     /// One piece a thread.
     scratch: Block,
     scratch_len: usize,
@@ -142,7 +142,7 @@ impl CpuExecutor {
         if !instruction_sets().contains(&caps.isa) {
             return Err(Error::InvalidArgument(format!("this processor does not run {:?}", caps.isa)));
         }
-        let (weights, packed) = pack(&mut program)?;
+        let (weights, packed) = Weights::new(&mut program)?;
         let memory = Block::new(arena.bytes, "preparing the activations")?;
         let place = |id: BufId| {
             let start = arena.offset_of[id.0].unwrap_or_default() / 4;
@@ -179,7 +179,7 @@ impl CpuExecutor {
         &self.program
     }
 
-    /// Bytes of the packed weights.
+    /// Bytes of the weights.
     pub fn weight_bytes(&self) -> u64 {
         self.weights.bytes()
     }
@@ -250,32 +250,61 @@ impl CpuExecutor {
     }
 }
 
-/// All weights in one block, packed by all threads; their host copies are let go.
-fn pack(program: &mut Program<Cpu>) -> Result<(Block, Vec<Region>)> {
-    let mut starts = Vec::with_capacity(program.weights.len());
-    let mut end = 0;
-    for weight in &program.weights {
-        starts.push(end);
-        end += weight.len().next_multiple_of(16);
-    }
-    let block = Block::new(end as u64 * 4, "preparing the weights")?;
-    let regions: Vec<Region> = starts.iter().zip(&program.weights).map(|(start, w)| block.region(*start, w.len())).collect();
-    let (weights, places) = (&program.weights, Places(&regions));
-    let failed = Mutex::new(None);
-    platform::run_parts(weights.len(), platform::threads(), &|i, _| {
-        let Region { start, len } = places.get(i);
-        // SAFETY: every weight has a region of its own, which nobody else looks at yet.
-        let packed = weights[i].pack(unsafe { std::slice::from_raw_parts_mut(start, len) });
-        weights[i].release();
-        if let Err(error) = packed {
-            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+/// The weights of a program in memory.
+#[derive(Debug)]
+struct Weights {
+    /// Those that had to be packed.
+    block: Block,
+    /// Those that are read where the checkpoint has them.
+    kept: Vec<Tensor>,
+}
+
+impl Weights {
+    /// Packs with all threads what has to be packed, and lets the host's copies of that go. With it comes where each weight is.
+    fn new(program: &mut Program<Cpu>) -> Result<(Self, Vec<Region>)> {
+        let (mut kept, mut starts, mut end) = (Vec::new(), Vec::new(), 0);
+        for weight in &program.weights {
+            if !weight.ready() {
+                // Says which one, and why.
+                weight.pack(&mut [])?;
+            }
+            starts.push(end);
+            match weight.as_it_is() {
+                Some(tensor) => kept.push(tensor.clone()),
+                None => end += weight.len().next_multiple_of(16),
+            }
         }
-    });
-    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
+        let block = Block::new(end as u64 * 4, "preparing the weights")?;
+        let mut as_they_are = kept.iter();
+        let region = |(weight, start): (&PackedWeight, &usize)| match weight.as_it_is().and_then(|_| as_they_are.next()) {
+            // Only ever read: what a step reads is never what it writes.
+            Some(tensor) => Region { start: tensor.bytes().as_ptr().cast_mut().cast(), len: weight.len() },
+            None => block.region(*start, weight.len()),
+        };
+        let regions: Vec<Region> = program.weights.iter().zip(&starts).map(region).collect();
+        let (weights, places, failed) = (&program.weights, Places(&regions), Mutex::new(None));
+        platform::run_parts(weights.len(), platform::threads(), &|i, _| {
+            if weights[i].as_it_is().is_some() {
+                return;
+            }
+            let Region { start, len } = places.get(i);
+            // SAFETY: every packed weight has a region of its own, which nobody else looks at yet.
+            let packed = weights[i].pack(unsafe { std::slice::from_raw_parts_mut(start, len) });
+            weights[i].release();
+            if let Err(error) = packed {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        });
+        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        program.weights.iter_mut().for_each(PackedWeight::forget);
+        Ok((Self { block, kept }, regions))
     }
-    program.weights.iter_mut().for_each(PackedWeight::forget);
-    Ok((block, regions))
+
+    fn bytes(&self) -> u64 {
+        self.block.bytes() + self.kept.iter().map(|t| t.bytes().len() as u64).sum::<u64>()
+    }
 }
 
 /// Regions that threads look up.

@@ -135,6 +135,65 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
     }
 }
 
+/// Most columns of a tile by rows.
+const DOT_COLUMNS: usize = 2;
+
+each_isa! {
+    /// Computes a tile of at most four rows whose right matrix lies in rows too, `[columns, inner]`, `b` at the first one: each sum is a
+    /// product of two rows. One tap, no panel; everything else as for [`compute`].
+    pub(super) fn compute_by_rows(tile: &Tile<'_>) = compute_by_rows_body;
+}
+
+#[inline(always)]
+unsafe fn compute_by_rows_body<V: Vector>(tile: &Tile<'_>) {
+    for column in (0..tile.columns).step_by(DOT_COLUMNS) {
+        // SAFETY: the rows of `a` and `b` have `inner` values, and the result has the rows and columns.
+        unsafe {
+            match (tile.rows, (tile.columns - column).min(DOT_COLUMNS)) {
+                (4, 2) => dots::<V, 4, 2>(tile, column),
+                (rows, columns) => {
+                    for row in 0..rows {
+                        let one = Tile { a: &tile.a[row..], out: tile.out.add(row * tile.stride), ..*tile };
+                        (column..column + columns).for_each(|column| dots::<V, 1, 1>(&one, column));
+                    }
+                }
+            }
+        }
+    }
+    if !tile.finish.is_nothing() {
+        // SAFETY: the caller's pointers reach over the tile.
+        unsafe { finish(tile) }
+    }
+}
+
+#[inline(always)]
+unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'_>, column: usize) {
+    let whole = tile.inner / V::LANES * V::LANES;
+    // SAFETY: the rows have `inner` values, and the result has the rows and columns.
+    unsafe {
+        let b: [*const f32; COLUMNS] = std::array::from_fn(|c| tile.b.add((column + c) * tile.inner));
+        let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
+        for k in (0..whole).step_by(V::LANES) {
+            let right: [V; COLUMNS] = std::array::from_fn(|c| V::load(b[c].add(k)));
+            for (sums, a) in sums.iter_mut().zip(tile.a) {
+                let left = V::load(a.add(k));
+                for (sum, right) in sums.iter_mut().zip(right) {
+                    *sum = sum.multiply_add(left, right);
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (c, sum) in sums.into_iter().enumerate() {
+                let mut lanes = [0.0f32; 16];
+                sum.store(lanes.as_mut_ptr());
+                let rest: f32 = (whole..tile.inner).map(|k| *tile.a[r].add(k) * *b[c].add(k)).sum();
+                let start = if tile.start.is_null() { 0.0 } else { *tile.start.add(column + c) };
+                *tile.out.add(r * tile.stride + column + c) = lanes[..V::LANES].iter().sum::<f32>() + rest + start;
+            }
+        }
+    }
+}
+
 /// The epilogue after the sums, on values that are still in the nearest cache.
 #[inline(always)]
 unsafe fn finish(tile: &Tile<'_>) {

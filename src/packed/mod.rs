@@ -9,6 +9,8 @@ mod recipe;
 pub use packing::Packing;
 pub use recipe::{Norm, Recipe, affine};
 
+use std::borrow::Cow;
+
 use crate::{
     error::{Error, Result},
     tensor::Tensor,
@@ -42,6 +44,14 @@ impl PackedWeight {
     /// Identity: equal keys pack to equal bytes, whatever their names.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The host tensor, where it is the packed weight already: F32 values in this very order.
+    pub(crate) fn as_it_is(&self) -> Option<&Tensor> {
+        match (&self.packing, self.pieces.as_deref()) {
+            (Packing::Flat, Some([Some(tensor)])) if matches!(tensor.to_f32(), Cow::Borrowed(_)) => Some(tensor),
+            _ => None,
+        }
     }
 
     /// Number of f32 values.

@@ -53,6 +53,8 @@ pub enum Packing {
         /// Value of absent pieces, one for each row, as f32 bits.
         defaults: Vec<u32>,
     },
+    /// The values as they are, one tensor after another.
+    Flat,
     /// A matrix `[R, C]`, row by row.
     Rows {
         /// What C is padded to a multiple of.
@@ -83,7 +85,7 @@ impl Packing {
             Self::Rows { align } => {
                 pieces.iter().flatten().map(|t| t.shape().rows() * t.shape().last().next_multiple_of(*align)).sum()
             }
-            Self::Transposed => pieces.iter().flatten().map(|t| t.shape().len()).sum(),
+            Self::Transposed | Self::Flat => pieces.iter().flatten().map(|t| t.shape().len()).sum(),
             Self::Affine { .. } => pieces.iter().flatten().map(|t| t.shape().len()).sum::<usize>() / 2,
         }
     }
@@ -129,6 +131,10 @@ impl Packing {
                     }
                     rest = tail;
                 }
+            }
+            Self::Flat => {
+                let values = pieces.iter().flatten().flat_map(|piece| piece.to_f32().into_owned());
+                out.iter_mut().zip(values).for_each(|(out, v)| *out = v);
             }
             Self::Transposed => {
                 for piece in pieces.iter().flatten() {

@@ -35,6 +35,12 @@ impl Isa {
         }
     }
 
+    /// Whether plain products read a weight as checkpoints have it, `[N, K]`, with vectors along K. With vectors of four values that is
+    /// as fast as panels, and costs neither time at load nor a second copy of the weights, which matters most in browsers.
+    pub const fn reads_rows(self) -> bool {
+        matches!(self, Self::Scalar | Self::WasmSimd)
+    }
+
     /// Most rows of a register tile: as many as leave room for a panel's vectors and one factor.
     pub const fn tile_rows(self) -> usize {
         match self {
@@ -141,6 +147,8 @@ pub struct Gemm {
     pub stride: usize,
     /// Zeros around the image.
     pub padding: usize,
+    /// The weight comes as `[N, K]` instead of in panels; only with a kernel of one pixel.
+    pub by_rows: bool,
     /// What happens to the result.
     pub epilogue: Epilogue,
 }

@@ -53,7 +53,7 @@ const BROKEN = {
   'a tensor that is missing': [changed((all) => all.filter(({ name }) => name !== 'head.weight')), /head\.weight|head/],
   'a tensor of another shape': [changed((all) => all.map((one) => (one.name === 'head.bias' ? { ...one, shape: [5], bytes: one.bytes.slice(0, 20) } : one))), /head\.bias/],
   'a config of another depth': [{ config: { ...config, depths: [1, 1, 3, 2] }, weights }, /depth|levels|tensor/i],
-  'a config without depths': [{ config: { ...config, depths: undefined }, weights }, /depths/],
+  'a config without windows, which tensors do not tell': [{ config: { ...config, window_size: undefined }, weights }, /window/],
   'a config of another architecture': [{ config: { ...config, model_type: 'resnet' }, weights }, /resnet/],
   'a config that is no JSON': [{ config: '{ "dim": ', weights }, /config/i],
 };

@@ -97,7 +97,9 @@ impl Kernel for Gemm {
         let padded = n.next_multiple_of(lanes);
         let (out, e) = (io.out(), &self.epilogue);
         assert!(
-            weight.len() >= k * padded && out.len >= rows * n && vectors.len() >= usize::from(e.bias || e.scale) * 2 * padded,
+            weight.len() >= k * if self.by_rows { n } else { padded }
+                && out.len >= rows * n
+                && vectors.len() >= usize::from(e.bias || e.scale) * 2 * padded,
             "the operands of a product do not cover {rows} x {k} x {n}"
         );
         let at = |present: bool, from: &[f32], at: usize| if present { from[at..].as_ptr() } else { std::ptr::null() };
@@ -144,7 +146,12 @@ impl Kernel for Gemm {
                         };
                         // SAFETY: all operands cover their sizes (asserted above, and sliced here), tiles do not overlap, and
                         // each belongs to one part.
-                        unsafe { tile::compute(caps.isa, &tile) };
+                        unsafe {
+                            match self.by_rows {
+                                true => tile::compute_by_rows(caps.isa, &tile),
+                                false => tile::compute(caps.isa, &tile),
+                            }
+                        };
                     }
                 }
             }

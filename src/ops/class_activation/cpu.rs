@@ -12,8 +12,8 @@ impl Lower<Cpu> for ClassActivation {
     fn lower(&self, cx: &mut Lowering<'_, Cpu>) -> Result<()> {
         let (shape, k) = (cx.shape(0), cx.shape(3).dims()[1]);
         let (images, classes, channels) = (shape.dims()[0], cx.shape(1).dims()[0], shape.last());
-        let weight = cx.weight(&[Some(1)], Packing::Rows { align: 1 })?;
-        let bias = cx.weight(&[Some(2)], Packing::Rows { align: 1 })?;
+        let weight = cx.weight(&[Some(1)], Packing::Flat)?;
+        let bias = cx.weight(&[Some(2)], Packing::Flat)?;
         let reads = vec![cx.activation(0)?, weight, bias, cx.activation(3)?];
         let kernel = cpu::ClassActivation { images, positions: shape.rows() / images, channels, classes, k };
         let output = cx.output();

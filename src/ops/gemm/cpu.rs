@@ -11,12 +11,11 @@ use crate::{
 /// Pushes the step of a product.
 pub(in crate::ops) fn lower_cpu(cx: &mut Lowering<'_, Cpu>, g: &ImplicitGemm, epilogue: &Epilogue) -> Result<()> {
     let isa = cx.caps().isa;
-    let packing = Packing::Columns {
-        lanes: isa.lanes(),
-        width: isa.lanes() * isa.panel_vectors(),
-        channels: g.read_channels,
-        taps: g.kernel[0] * g.kernel[1],
-    };
+    let taps = g.kernel[0] * g.kernel[1];
+    let by_rows = taps == 1 && isa.reads_rows();
+    let panels =
+        Packing::Columns { lanes: isa.lanes(), width: isa.lanes() * isa.panel_vectors(), channels: g.read_channels, taps };
+    let packing = if by_rows { Packing::Flat } else { panels };
     let weight = cx.weight(&[Some(1)], packing)?;
     let [vectors, residual, gate] = epilogue.bind_cpu(cx, g.output_channels)?;
     let kernel = cpu::Gemm {
@@ -29,6 +28,7 @@ pub(in crate::ops) fn lower_cpu(cx: &mut Lowering<'_, Cpu>, g: &ImplicitGemm, ep
         kernel: g.kernel,
         stride: g.stride,
         padding: g.padding,
+        by_rows,
         epilogue: *epilogue,
     };
     let (reads, output) = (vec![cx.activation(0)?, weight, vectors, residual, gate], cx.output());

@@ -28,7 +28,7 @@ impl Lower<Cpu> for LinearAttention {
             splits: wanted.min(d.tokens.div_ceil(MIN_TOKENS)).max(1),
         };
         let rotation = if self.fused_rope {
-            let table = Packing::Rows { align: 1 };
+            let table = Packing::Flat;
             vec![cx.weight(&[Some(2)], table.clone())?, cx.weight(&[Some(3)], table)?]
         } else {
             vec![cx.activation(2)?]

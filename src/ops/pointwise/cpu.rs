@@ -32,11 +32,11 @@ impl Lower<Cpu> for Scale {
 /// Pushes the step; a partner shorter than the result repeats in every row.
 pub(in crate::ops) fn lower_cpu(cx: &mut Lowering<'_, Cpu>, mode: PointwiseMode) -> Result<()> {
     let len = cx.output_shape().len();
-    let mut reads = vec![cx.operand(0, Packing::Rows { align: 1 })?];
+    let mut reads = vec![cx.operand(0, Packing::Flat)?];
     let mut period = len;
     if !matches!(mode, PointwiseMode::Act(_)) {
         period = cx.shape(1).len();
-        reads.push(cx.operand(1, Packing::Rows { align: 1 })?);
+        reads.push(cx.operand(1, Packing::Flat)?);
     }
     let output = cx.output();
     cx.step(Pointwise { mode, len, period }, reads, vec![output]);

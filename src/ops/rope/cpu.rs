@@ -18,7 +18,7 @@ impl Lower<Cpu> for Rope {
             parts: self.parts,
             channels: shape.last() / self.parts,
         };
-        let table = Packing::Rows { align: 1 };
+        let table = Packing::Flat;
         let tables = [cx.weight(&[Some(1)], table.clone())?, cx.weight(&[Some(2)], table)?];
         let (reads, output) = (vec![cx.activation(0)?, tables[0], tables[1]], cx.output());
         cx.step(kernel, reads, vec![output]);
