@@ -22,7 +22,7 @@ node scripts/labels.mjs src/labels/imagenet1k.txt $bindings/labels
 
 node scripts/configs.mjs models $bindings
 node scripts/front.mjs $bindings $package/dist
-pkg/node_modules/.bin/wasm-opt -Oz --enable-simd --enable-reference-types --enable-bulk-memory --enable-multivalue \
+pkg/node_modules/.bin/wasm-opt -Oz --converge --enable-simd --enable-reference-types --enable-bulk-memory --enable-multivalue \
     --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals \
     $bindings/webmamba_bg.wasm -o $package/dist/webmamba_bg.wasm
 cp -r $bindings/labels $package/dist/

@@ -74,7 +74,7 @@ impl AdapterSummary {
     }
 
     fn matches(&self, wanted: &str) -> bool {
-        self.line().to_lowercase().contains(&wanted.to_lowercase())
+        self.line().to_ascii_lowercase().contains(&wanted.to_ascii_lowercase())
     }
 
     /// What lowering needs to know.

@@ -298,7 +298,7 @@ impl GpuDevice {
 
 /// wgpu gives a device up when memory runs out in the middle of its work, outside the reach of any error scope.
 fn lost(reason: &str, allocated: u64) -> Error {
-    if reason.to_lowercase().contains("out of memory") {
+    if reason.to_ascii_lowercase().contains("out of memory") {
         return out_of_memory(allocated);
     }
     Error::DeviceLost { reason: reason.to_owned() }

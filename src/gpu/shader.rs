@@ -11,8 +11,39 @@ use crate::{
 macro_rules! shaders {
     ($($name:literal),* $(,)?) => {
         /// Name and text of every shader and shared part.
-        const SHADERS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../shaders/", $name, ".wgsl")))),*];
+        const SHADERS: &[(&str, &str)] = &[$(($name, {
+            const FILE: &[u8] = include_str!(concat!("../../shaders/", $name, ".wgsl")).as_bytes();
+            const BARE: &[u8] = &bare::<{ bare::<0>(FILE).1 }>(FILE).0;
+            match str::from_utf8(BARE) {
+                Ok(text) => text,
+                Err(_) => panic!("a shader is not UTF-8"),
+            }
+        })),*];
     };
+}
+
+/// The first `N` bytes of a WGSL text without comments and indentation, and how many bytes the whole has. Compilers need neither,
+/// and browsers download every byte. Lines keep their numbers.
+const fn bare<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
+    let (mut kept, mut length) = ([0; N], 0);
+    let (mut at, mut indent, mut comment) = (0, true, false);
+    while at < text.len() {
+        let byte = text[at];
+        comment = byte != b'\n' && (comment || byte == b'/' && at + 1 < text.len() && text[at + 1] == b'/');
+        if byte == b'\n' {
+            indent = true;
+        } else if byte != b' ' {
+            indent = false;
+        }
+        if !comment && !indent || byte == b'\n' {
+            if length < N {
+                kept[length] = byte;
+            }
+            length += 1;
+        }
+        at += 1;
+    }
+    (kept, length)
 }
 
 shaders! {
@@ -86,6 +117,14 @@ mod tests {
             let import = format!("#import {name}");
             assert!(SHADERS.iter().any(|(_, text)| text.lines().any(|l| l == import)), "{name} is imported by nobody");
         }
+    }
+
+    #[test]
+    fn comments_and_indentation_are_left_out_and_lines_keep_their_numbers() {
+        const FILE: &[u8] = b"// about\nfn f() {\n    a = b / c; // why\n\n}\n";
+        let (bytes, length) = bare::<64>(FILE);
+        assert_eq!(str::from_utf8(&bytes[..length]), Ok("\nfn f() {\na = b / c; \n\n}\n"));
+        assert!(SHADERS.iter().all(|(_, text)| !text.contains("//") && !text.contains("\n ")));
     }
 
     #[test]

@@ -258,7 +258,7 @@ impl Registered {
 
     /// True when a configuration that says `name` means this family.
     pub(super) fn is_called(&self, name: &str) -> bool {
-        let name: String = name.to_lowercase().chars().filter(|c| !['-', '_', '.'].contains(c)).collect();
+        let name: String = name.to_ascii_lowercase().chars().filter(|c| !['-', '_', '.'].contains(c)).collect();
         self.called.iter().any(|called| name.starts_with(called))
     }
 }

@@ -153,7 +153,7 @@ pub(super) fn find<'a>(
 
 /// True for the path of what may be a layer of classes: by its name, or a mere number, as sequences have them.
 fn is_head(key: &str) -> bool {
-    let path = key.trim_end_matches("weight").trim_end_matches('.').to_lowercase();
+    let path = key.trim_end_matches("weight").trim_end_matches('.').to_ascii_lowercase();
     let has = |names: &[&str]| path.split(['.', '_']).any(|part| names.iter().any(|name| part.starts_with(name)));
     (has(&NAMES) || path.split('.').all(|part| part.parse::<usize>().is_ok())) && !has(&OTHERS)
 }

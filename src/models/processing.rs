@@ -104,7 +104,7 @@ impl Said {
     /// Pillow's number or timm's name of a filter.
     fn interpolation(&mut self, filter: &Json) {
         let bicubic = match filter {
-            Json::String(name) => ["bicubic", "random"].contains(&name.to_lowercase().as_str()),
+            Json::String(name) => ["bicubic", "random"].contains(&name.to_ascii_lowercase().as_str()),
             other => other.as_u64() == Some(3),
         };
         if !bicubic {

@@ -67,7 +67,7 @@ pub(super) fn path(path: &Path) -> Result<Found> {
 }
 
 fn is_checkpoint(name: &str) -> bool {
-    let name = name.to_lowercase();
+    let name = name.to_ascii_lowercase();
     ENDINGS.iter().any(|end| name.ends_with(end)) && !TRAINERS.iter().any(|start| name.starts_with(start))
 }
 
@@ -94,7 +94,7 @@ pub(super) fn bytes(name: &str, bytes: &Bytes) -> Result<Contents> {
 
 /// What a file is that is no checkpoint, as far as that can be told.
 fn foreign(file: &[u8]) -> String {
-    let head = String::from_utf8_lossy(file.get(..256).unwrap_or(file)).trim_start().to_lowercase();
+    let head = String::from_utf8_lossy(file.get(..256).unwrap_or(file)).trim_start().to_ascii_lowercase();
     let known = [
         ("version https://git-lfs", "it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"),
         ("<!doctype", "it is a web page, not a checkpoint: the download went wrong"),

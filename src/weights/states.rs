@@ -17,7 +17,7 @@ pub(crate) fn is_average(path: &str) -> bool {
         }
         lower = c.is_lowercase();
         if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
-            word.extend(c.to_lowercase());
+            word.push(c.to_ascii_lowercase());
         }
     }
     words.iter().any(|word| AVERAGES.contains(&word.as_str()))

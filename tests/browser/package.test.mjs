@@ -31,15 +31,15 @@ test('no file tells where it was built', async () => {
   }
 });
 
-test('what a page downloads without its model: at most 460 KB in gzip, 375 KB in brotli', async (t) => {
+test('what a page downloads without its model: at most 400 KB in gzip, 330 KB in brotli', async (t) => {
   const { size } = await tarball();
   const parts = ['webmamba.min.js', 'worker-thread.js', 'webmamba_bg.wasm'].map((file) => readFileSync(join(PACKAGE, 'dist', file)));
   const gzip = parts.map((bytes) => gzipSync(bytes, { level: 9 }).length);
   const brotli = parts.map((bytes) => brotliCompressSync(bytes).length);
   const sum = (sizes) => sizes.reduce((a, b) => a + b, 0);
   t.diagnostic(`page, worker, wasm: gzip ${gzip.join(' + ')} = ${sum(gzip)}, brotli ${brotli.join(' + ')} = ${sum(brotli)} bytes; tarball with models ${size} bytes`);
-  assert.ok(sum(gzip) <= 460_000, `${sum(gzip)} bytes`);
-  assert.ok(sum(brotli) <= 375_000, `${sum(brotli)} bytes`);
+  assert.ok(sum(gzip) <= 400_000, `${sum(gzip)} bytes`);
+  assert.ok(sum(brotli) <= 330_000, `${sum(brotli)} bytes`);
 });
 
 test('importing it touches nothing of a browser', async (t) => {

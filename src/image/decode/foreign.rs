@@ -4,7 +4,7 @@
 pub(super) fn describe(bytes: &[u8]) -> Option<String> {
     let convert = |what: &str| Some(format!("it is {what}, which is not decoded; convert it to JPEG or PNG"));
     let head = String::from_utf8_lossy(bytes.get(..512).unwrap_or(bytes));
-    let text = head.trim_start_matches('\u{feff}').trim_start().to_lowercase();
+    let text = head.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
     match bytes {
         [_, _, _, _, b'f', b't', b'y', b'p', rest @ ..] => convert(media(rest)),
         [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => convert("a JPEG XL picture"),

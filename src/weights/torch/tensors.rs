@@ -137,7 +137,7 @@ enum Key<'a> {
 impl Key<'_> {
     /// Training state that nobody classifies with, several times as large as the model.
     fn is_optimizer(self) -> bool {
-        matches!(self, Self::Name(name) if name.to_lowercase().split('_').any(|part| part.starts_with("optim") || part == "opt"))
+        matches!(self, Self::Name(name) if name.to_ascii_lowercase().split('_').any(|part| part.starts_with("optim") || part == "opt"))
     }
 
     fn is_transparent(self) -> bool {
