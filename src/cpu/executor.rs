@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    caps, instruction_sets,
-    kernels::{Io, Region},
-};
+use webmamba_kernels::{Io, Region};
+
+use super::{caps, instruction_sets};
 use crate::{
     error::{Error, Result},
     graph::{Graph, check_inputs},

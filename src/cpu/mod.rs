@@ -1,10 +1,6 @@
-//! The CPU device: programs of kernels over ranges of one arena, on all cores.
+//! The CPU device: programs of kernels over ranges of one arena, on all cores. The kernels are the crate `webmamba-kernels`.
 
 mod executor;
-mod kernels;
-mod math;
-mod simd;
-mod tile;
 
 pub use executor::{CpuExecutor, StepTiming};
 
@@ -12,10 +8,10 @@ use crate::program::cpu::{Caps, Isa};
 
 /// What the processor at hand can do, with all threads of the pool.
 pub fn caps() -> Caps {
-    Caps { isa: simd::detect(), threads: crate::platform::threads() }
+    Caps { isa: webmamba_kernels::detect(), threads: crate::platform::threads() }
 }
 
 /// The instruction sets that the processor at hand runs, the best one last.
 pub fn instruction_sets() -> Vec<Isa> {
-    simd::available()
+    webmamba_kernels::available()
 }

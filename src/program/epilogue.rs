@@ -1,37 +1,7 @@
 //! What a product does to its result before storing it: y = (act(acc + bias) * scale + residual) * gate.
 
-/// A pointwise function. The discriminants are those of `shaders/shared/activation.wgsl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[repr(u32)]
-pub enum Act {
-    /// x.
-    #[default]
-    Identity = 0,
-    /// max(x, 0).
-    Relu = 1,
-    /// x / 2 (1 + erf(x / sqrt 2)): `nn.GELU()`.
-    Gelu = 2,
-    /// The tanh approximation: `nn.GELU(approximate="tanh")`.
-    GeluTanh = 3,
-    /// x sigmoid(x).
-    Silu = 4,
-    /// ELU(x) + 1, the positive feature map of linear attention.
-    EluPlusOne = 5,
-}
-
-impl Act {
-    /// Name in dumps.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Relu => "relu",
-            Self::Gelu => "gelu",
-            Self::GeluTanh => "gelu_tanh",
-            Self::Silu => "silu",
-            Self::EluPlusOne => "elu_plus_one",
-        }
-    }
-}
+pub use webmamba_kernels::Act;
+use webmamba_kernels::Parts;
 
 /// The parts of an epilogue. Those that are present follow `[x, weight]` in the operator's inputs, in the order of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -46,4 +16,10 @@ pub struct Epilogue {
     pub residual: bool,
     /// A tensor of the output's shape that multiplies the sum.
     pub gate: bool,
+}
+
+impl From<Epilogue> for Parts {
+    fn from(Epilogue { bias, act, scale, residual, gate }: Epilogue) -> Self {
+        Self { bias, act, scale, residual, gate }
+    }
 }

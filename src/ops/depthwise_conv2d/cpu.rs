@@ -23,7 +23,7 @@ impl Lower<Cpu> for DepthwiseConv2d {
             kernel,
             stride: self.stride,
             padding: self.padding,
-            epilogue: self.epilogue,
+            epilogue: self.epilogue.into(),
         };
         let (reads, output) = (vec![cx.activation(0)?, weight, vectors, residual, gate], cx.output());
         cx.step(kernel, reads, vec![output]);

@@ -29,7 +29,7 @@ pub(in crate::ops) fn lower_cpu(cx: &mut Lowering<'_, Cpu>, g: &ImplicitGemm, ep
         stride: g.stride,
         padding: g.padding,
         by_rows,
-        epilogue: *epilogue,
+        epilogue: (*epilogue).into(),
     };
     let (reads, output) = (vec![cx.activation(0)?, weight, vectors, residual, gate], cx.output());
     cx.step(kernel, reads, vec![output]);

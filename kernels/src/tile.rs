@@ -4,53 +4,51 @@
 //! matrix comes in panels of some vectors, `[taps inner, width]`, which a tile reads once from front to back.
 
 use crate::{
-    cpu::{
-        math::activate,
-        simd::{Vector, each_isa},
-    },
-    ops::Act,
+    Act,
+    math::activate,
+    simd::{Vector, each_isa},
 };
 
 /// Most rows of a tile on any instruction set.
-pub(super) const MAX_ROWS: usize = 14;
+pub(crate) const MAX_ROWS: usize = 14;
 
 /// A tile: `out[r][..columns] = finish(sum over taps and inner of a[r] b + start)`.
 #[derive(Clone, Copy)]
-pub(super) struct Tile<'a> {
+pub(crate) struct Tile<'a> {
     /// For every tap, one after another: where the values of each of the `rows` rows start.
-    pub(super) a: &'a [*const f32],
+    pub(crate) a: &'a [*const f32],
     /// Values a row has at each tap.
-    pub(super) inner: usize,
+    pub(crate) inner: usize,
     /// Rows.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
     /// The panel, `[taps inner, width]`.
-    pub(super) b: *const f32,
+    pub(crate) b: *const f32,
     /// Vectors across the panel.
-    pub(super) vectors: usize,
+    pub(crate) vectors: usize,
     /// What the sums start with, `width` values; null for zeros.
-    pub(super) start: *const f32,
+    pub(crate) start: *const f32,
     /// The first row of the result, and how far apart rows are.
-    pub(super) out: *mut f32,
-    pub(super) stride: usize,
+    pub(crate) out: *mut f32,
+    pub(crate) stride: usize,
     /// Columns that exist; a panel's last vectors may reach past them.
-    pub(super) columns: usize,
+    pub(crate) columns: usize,
     /// What happens to the sums.
-    pub(super) finish: Finish,
+    pub(crate) finish: Finish,
 }
 
 /// The rest of an epilogue, pointers at the tile's first column (and row); null where there is none.
 #[derive(Clone, Copy)]
-pub(super) struct Finish {
-    pub(super) act: Act,
-    pub(super) scale: *const f32,
+pub(crate) struct Finish {
+    pub(crate) act: Act,
+    pub(crate) scale: *const f32,
     /// With the rows of the result.
-    pub(super) residual: *const f32,
-    pub(super) gate: *const f32,
+    pub(crate) residual: *const f32,
+    pub(crate) gate: *const f32,
 }
 
 impl Finish {
     /// Leaves the sums as they are.
-    pub(super) const NOTHING: Self =
+    pub(crate) const NOTHING: Self =
         Self { act: Act::Identity, scale: std::ptr::null(), residual: std::ptr::null(), gate: std::ptr::null() };
 
     fn is_nothing(&self) -> bool {
@@ -59,9 +57,9 @@ impl Finish {
 }
 
 each_isa! {
-    /// Computes a tile. `rows` and `vectors` are at most what [`crate::program::cpu::Isa`] says, all pointers reach as far as
+    /// Computes a tile. `rows` and `vectors` are at most what [`crate::Isa`] says, all pointers reach as far as
     /// described, and nobody else touches the result.
-    pub(super) fn compute(tile: &Tile<'_>) = compute_body;
+    pub(crate) fn compute(tile: &Tile<'_>) = compute_body;
 }
 
 /// Picks the body with as many rows and vectors: those counts must be constants, or the sums would not stay in registers.
@@ -141,7 +139,7 @@ const DOT_COLUMNS: usize = 2;
 each_isa! {
     /// Computes a tile of at most four rows whose right matrix lies in rows too, `[columns, inner]`, `b` at the first one: each sum is a
     /// product of two rows. One tap, no panel; everything else as for [`compute`].
-    pub(super) fn compute_by_rows(tile: &Tile<'_>) = compute_by_rows_body;
+    pub(crate) fn compute_by_rows(tile: &Tile<'_>) = compute_by_rows_body;
 }
 
 #[inline(always)]
@@ -218,12 +216,12 @@ unsafe fn finish(tile: &Tile<'_>) {
 }
 
 /// Values that a right-hand matrix `[inner, columns]` takes in panels.
-pub(super) const fn packed_len(inner: usize, columns: usize, lanes: usize) -> usize {
+pub(crate) const fn packed_len(inner: usize, columns: usize, lanes: usize) -> usize {
     inner * columns.next_multiple_of(lanes)
 }
 
 /// Packs a matrix whose `columns` lie in rows `stride` apart, `inner` values each: `out[k][column] = src[column][k]`.
-pub(super) fn pack_transposed(
+pub(crate) fn pack_transposed(
     src: &[f32],
     stride: usize,
     [inner, columns]: [usize; 2],
@@ -245,7 +243,7 @@ pub(super) fn pack_transposed(
 }
 
 /// Packs a matrix of `inner` rows `stride` apart.
-pub(super) fn pack_rows(src: &[f32], stride: usize, [inner, columns]: [usize; 2], [lanes, width]: [usize; 2], out: &mut [f32]) {
+pub(crate) fn pack_rows(src: &[f32], stride: usize, [inner, columns]: [usize; 2], [lanes, width]: [usize; 2], out: &mut [f32]) {
     for first in (0..columns).step_by(width) {
         let count = width.min(columns - first);
         let padded = count.next_multiple_of(lanes);

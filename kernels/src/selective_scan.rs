@@ -1,12 +1,8 @@
 //! The selective scan, token by token: sixteen channels side by side, a vector lane each, with their states in registers.
 
-use super::{Io, Kernel, run_of};
 use crate::{
-    cpu::{
-        math,
-        simd::{Vector, each_isa},
-    },
-    program::cpu::{Caps, SelectiveScan},
+    Caps, Io, Kernel, SelectiveScan, math, run_of,
+    simd::{Vector, each_isa},
 };
 
 /// Channels that are scanned side by side.

@@ -1,12 +1,11 @@
 //! Depthwise convolution: a row of the output at a time, some channels of a pixel in registers over all taps.
 
-use super::{Io, Kernel, run_of, worthwhile};
 use crate::{
-    cpu::{
-        math::activate,
-        simd::{Vector, each_isa},
-    },
-    program::cpu::{Caps, DepthwiseConv2d},
+    Caps, DepthwiseConv2d, Io, Kernel,
+    math::activate,
+    run_of,
+    simd::{Vector, each_isa},
+    worthwhile,
 };
 
 /// Vectors of channels that are summed side by side.

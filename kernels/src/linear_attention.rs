@@ -1,9 +1,11 @@
 //! MILA's linear attention in two steps: sums over tokens per head, then every query times its head's sums.
 
-use super::{Io, Kernel, attention::Product, rope::rotate, run_of};
 use crate::{
-    cpu::tile::{MAX_ROWS, pack_rows, packed_len},
-    program::cpu::{Caps, LinearAttention, LinearAttentionKv, LinearAttentionSizes},
+    Caps, Io, Kernel, LinearAttention, LinearAttentionKv, LinearAttentionSizes,
+    attention::Product,
+    rope::rotate,
+    run_of,
+    tile::{MAX_ROWS, pack_rows, packed_len},
 };
 
 /// Keeps the normaliser away from zero.

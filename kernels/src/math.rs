@@ -2,11 +2,11 @@
 //!
 //! `shaders/shared/activation.wgsl` holds the same formulas; both are accurate to a few units in the last place.
 
-use crate::ops::Act;
+use crate::Act;
 
 /// e^x: range reduction by ln 2 in two parts and a degree-6 polynomial (relative error below 2e-7).
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
@@ -25,13 +25,13 @@ pub(super) fn exp(x: f32) -> f32 {
 
 /// 1 / (1 + e^-x).
 #[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// Hyperbolic tangent through [`exp`]; a Taylor polynomial near zero, where the quotient would cancel.
 #[inline(always)]
-pub(super) fn tanh(x: f32) -> f32 {
+pub(crate) fn tanh(x: f32) -> f32 {
     let e = exp(2.0 * x.abs());
     let far = (1.0 - 2.0 / (e + 1.0)).copysign(x);
     let s = x * x;
@@ -41,7 +41,7 @@ pub(super) fn tanh(x: f32) -> f32 {
 
 /// The error function (Abramowitz and Stegun 7.1.26, absolute error 1.5e-7).
 #[inline(always)]
-pub(super) fn erf(x: f32) -> f32 {
+pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
     let t = 1.0 / (1.0 + 0.327_591_1 * a);
     let p = t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
@@ -50,7 +50,7 @@ pub(super) fn erf(x: f32) -> f32 {
 
 /// ln(1 + e^x): a series where e^x is small, so that the logarithm does not cancel; x itself above 20, as PyTorch.
 #[inline(always)]
-pub(super) fn softplus(x: f32) -> f32 {
+pub(crate) fn softplus(x: f32) -> f32 {
     let e = exp(x);
     let small = e * (1.0 - e * (0.5 - e * (1.0 / 3.0 - e * 0.25)));
     let soft = if e < 0.03 { small } else { ln(1.0 + e) };
@@ -76,7 +76,7 @@ fn ln(x: f32) -> f32 {
 
 /// Applies `f` to every value, sixteen at a time: a constant count is what makes the compiler use vectors for short rows too.
 #[inline(always)]
-pub(super) fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
+pub(crate) fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
     let (chunks, rest) = values.as_chunks_mut::<16>();
     for chunk in chunks {
         for v in chunk {
@@ -90,7 +90,7 @@ pub(super) fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
 
 /// Applies a non-linearity to every value.
 #[inline(always)]
-pub(super) fn activate(act: Act, values: &mut [f32]) {
+pub(crate) fn activate(act: Act, values: &mut [f32]) {
     match act {
         Act::Identity => {}
         Act::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
@@ -103,7 +103,7 @@ pub(super) fn activate(act: Act, values: &mut [f32]) {
 
 /// Sum of f(x) in sixteen lanes, as the vector units and the GPU kernels do it: also more accurate than one running sum.
 #[inline(always)]
-pub(super) fn lane_sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn lane_sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; 16];
     let (chunks, rest) = row.as_chunks::<16>();
     for chunk in chunks {

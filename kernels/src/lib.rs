@@ -1,43 +1,59 @@
-//! The kernels of the CPU device, one file each under the name of the shader that computes the same.
+//! The kernels of webmamba's CPU device, one file each under the name of the shader that computes the same, and the register tile,
+//! vectors and functions that they share.
+//!
+//! They are a crate of their own because WebAssembly is built for size, and these for speed. It promises nothing to others than
+//! webmamba.
 
 mod attention;
 mod class_activation;
 mod depthwise_conv2d;
+mod epilogue;
 mod gemm;
 mod global_avg_pool;
+mod isa;
 mod layer_norm;
 mod linear_attention;
+mod math;
 mod pointwise;
 mod rope;
 mod selective_scan;
+mod simd;
+mod steps;
+mod tile;
 mod top_k;
 mod window;
 
 use std::ops::Range;
 
-use crate::program::cpu::{Caps, CpuKernel};
+pub use epilogue::{Act, Parts};
+pub use isa::{Caps, Isa};
+pub use simd::{available, detect};
+pub use steps::{
+    Attention, ClassActivation, CpuKernel, DepthwiseConv2d, Gemm, GlobalAvgPool, LayerNorm, LinearAttention, LinearAttentionKv,
+    LinearAttentionSizes, Pointwise, PointwiseMode, Rope, SelectiveScan, TopK, Window,
+};
 
 /// A range of memory that steps read and write: a part of the arena, a weight, or nothing.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Region {
+pub struct Region {
     /// The first value.
-    pub(super) start: *mut f32,
+    pub start: *mut f32,
     /// How many there are.
-    pub(super) len: usize,
+    pub len: usize,
 }
 
 impl Region {
     /// No memory.
-    pub(super) const NOTHING: Self = Self { start: std::ptr::NonNull::dangling().as_ptr(), len: 0 };
+    pub const NOTHING: Self = Self { start: std::ptr::NonNull::dangling().as_ptr(), len: 0 };
 }
 
 /// The operands of a step while it runs.
 #[derive(Clone, Copy)]
-pub(super) struct Io<'a> {
+pub struct Io<'a> {
     reads: &'a [Region],
     writes: &'a [Region],
     /// As many zeros as the longest row of taps has: what lies around an image.
-    pub(super) zeros: &'a [f32],
+    pub zeros: &'a [f32],
 }
 
 impl<'a> Io<'a> {
@@ -46,12 +62,12 @@ impl<'a> Io<'a> {
     /// # Safety
     /// For as long as `'a`, all regions are live, what is written overlaps nothing that is read, and only parts of this very step
     /// write it.
-    pub(super) unsafe fn new(reads: &'a [Region], writes: &'a [Region], zeros: &'a [f32]) -> Self {
+    pub unsafe fn new(reads: &'a [Region], writes: &'a [Region], zeros: &'a [f32]) -> Self {
         Self { reads, writes, zeros }
     }
 
     /// What is read, by its number.
-    pub(super) fn read(&self, i: usize) -> &'a [f32] {
+    pub fn read(&self, i: usize) -> &'a [f32] {
         let Region { start, len } = self.reads[i];
         // SAFETY: `new` has promised that it is live and not written.
         unsafe { std::slice::from_raw_parts(start, len) }
@@ -62,7 +78,7 @@ impl<'a> Io<'a> {
     /// # Safety
     /// While the slice lives, no other part of the step and no other slice overlaps the range.
     #[allow(clippy::mut_from_ref)]
-    pub(super) unsafe fn write(&self, range: Range<usize>) -> &'a mut [f32] {
+    pub unsafe fn write(&self, range: Range<usize>) -> &'a mut [f32] {
         let Region { start, len } = self.writes[0];
         assert!(range.start <= range.end && range.end <= len, "a part writes {range:?} of {len} values");
         // SAFETY: it is in bounds and live, and nobody else has it.
@@ -70,13 +86,13 @@ impl<'a> Io<'a> {
     }
 
     /// Where what is written starts, for parts that interleave.
-    pub(super) fn out(&self) -> Region {
+    pub fn out(&self) -> Region {
         self.writes[0]
     }
 }
 
 /// A function over parts, which run in any order and at the same time.
-pub(super) trait Kernel: Sync {
+pub trait Kernel: Sync {
     /// Number of parts that are worth a thread each, or more of them where they differ in length.
     fn parts(&self, caps: &Caps) -> usize;
 
@@ -94,7 +110,7 @@ pub(super) trait Kernel: Sync {
 
 impl CpuKernel {
     /// The kernel as what runs.
-    pub(super) fn kernel(&self) -> &dyn Kernel {
+    pub fn kernel(&self) -> &dyn Kernel {
         match self {
             Self::Attention(k) => k,
             Self::ClassActivation(k) => k,

@@ -1,9 +1,8 @@
 //! Products and dense convolutions as one: an implicit GEMM whose left rows are the patches of an NHWC image, read where they lie.
 
-use super::{Io, Kernel, run_of};
 use crate::{
-    cpu::tile::{self, Finish, MAX_ROWS, Tile},
-    program::cpu::{Caps, Gemm, Isa},
+    Caps, Gemm, Io, Isa, Kernel, run_of,
+    tile::{self, Finish, MAX_ROWS, Tile},
 };
 
 /// Pointers to rows that are gathered before the panels are gone through: a group of tiles that stays in the second-level cache.

@@ -1,14 +1,10 @@
 //! Softmax attention: keys and values of a head are packed into panels once, then some queries at a time pass by in register tiles,
 //! with their scores in the nearest caches.
 
-use super::{Io, Kernel, run_of};
 use crate::{
-    cpu::{
-        math,
-        simd::{Vector, each_isa},
-        tile::{self, Finish, MAX_ROWS, Tile, pack_rows, pack_transposed, packed_len},
-    },
-    program::cpu::{Attention, Caps},
+    Attention, Caps, Io, Isa, Kernel, math, run_of,
+    simd::{Vector, each_isa},
+    tile::{self, Finish, MAX_ROWS, Tile, pack_rows, pack_transposed, packed_len},
 };
 
 impl Attention {
@@ -88,11 +84,11 @@ impl Kernel for Attention {
 }
 
 /// Products of some rows with packed panels.
-pub(super) struct Product {
-    pub(super) isa: crate::program::cpu::Isa,
-    pub(super) rows: usize,
-    pub(super) width: usize,
-    pub(super) lanes: usize,
+pub(crate) struct Product {
+    pub(crate) isa: Isa,
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    pub(crate) lanes: usize,
 }
 
 impl Product {
@@ -100,7 +96,7 @@ impl Product {
     ///
     /// # Safety
     /// `a` has `rows` pointers to `inner` values, `b` is packed for these sizes, and nobody else touches the rows of `out`.
-    pub(super) unsafe fn panels(&self, a: &[*const f32], inner: usize, b: &[f32], columns: usize, out: *mut f32, stride: usize) {
+    pub(crate) unsafe fn panels(&self, a: &[*const f32], inner: usize, b: &[f32], columns: usize, out: *mut f32, stride: usize) {
         for column in (0..columns).step_by(self.width) {
             let count = self.width.min(columns - column);
             let tile = Tile {

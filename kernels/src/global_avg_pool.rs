@@ -1,7 +1,6 @@
 //! Mean over positions.
 
-use super::{Io, Kernel, run_of, worthwhile};
-use crate::program::cpu::{Caps, GlobalAvgPool};
+use crate::{Caps, GlobalAvgPool, Io, Kernel, run_of, worthwhile};
 
 impl Kernel for GlobalAvgPool {
     fn parts(&self, caps: &Caps) -> usize {

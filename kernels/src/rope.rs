@@ -1,7 +1,6 @@
 //! Rotary embedding over two axes.
 
-use super::{Io, Kernel, run_of, worthwhile};
-use crate::program::cpu::{Caps, Rope};
+use crate::{Caps, Io, Kernel, Rope, run_of, worthwhile};
 
 impl Kernel for Rope {
     fn parts(&self, caps: &Caps) -> usize {
@@ -28,7 +27,7 @@ impl Kernel for Rope {
 
 /// Rotates pairs of neighbours by angles whose cosine and sine lie side by side.
 #[inline(always)]
-pub(super) fn rotate(x: &[f32], angles: &[f32], out: &mut [f32]) {
+pub(crate) fn rotate(x: &[f32], angles: &[f32], out: &mut [f32]) {
     for ((x, angle), out) in x.as_chunks::<2>().0.iter().zip(angles.as_chunks::<2>().0).zip(out.as_chunks_mut::<2>().0) {
         *out = [x[0] * angle[0] - x[1] * angle[1], x[0] * angle[1] + x[1] * angle[0]];
     }

@@ -1,7 +1,6 @@
 //! Softmax and the k most probable classes.
 
-use super::{Io, Kernel};
-use crate::program::cpu::{Caps, TopK};
+use crate::{Caps, Io, Kernel, TopK};
 
 impl Kernel for TopK {
     fn parts(&self, _: &Caps) -> usize {

@@ -1,12 +1,11 @@
 //! Layer normalisation, a row at a time: mean, then variance, then the result, while the row is in the nearest cache.
 
-use super::{Io, Kernel, run_of, worthwhile};
 use crate::{
-    cpu::{
-        math::lane_sum,
-        simd::{Vector, each_isa},
-    },
-    program::cpu::{Caps, LayerNorm},
+    Caps, Io, Kernel, LayerNorm,
+    math::lane_sum,
+    run_of,
+    simd::{Vector, each_isa},
+    worthwhile,
 };
 
 impl Kernel for LayerNorm {

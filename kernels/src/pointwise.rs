@@ -1,12 +1,11 @@
 //! Pointwise work that no product could take into its epilogue.
 
-use super::{Io, Kernel, run_of, worthwhile};
 use crate::{
-    cpu::{
-        math::activate,
-        simd::{Vector, each_isa},
-    },
-    program::cpu::{Caps, Pointwise, PointwiseMode},
+    Caps, Io, Kernel, Pointwise, PointwiseMode,
+    math::activate,
+    run_of,
+    simd::{Vector, each_isa},
+    worthwhile,
 };
 
 impl Pointwise {

@@ -1,13 +1,13 @@
 //! Vectors of f32 under one name for every instruction set, and functions that are compiled for each of them.
 
-use crate::program::cpu::Isa;
+use crate::Isa;
 
 /// A vector of f32.
 ///
 /// # Safety
 /// All functions need the instruction set that the type stands for; loads and stores need `LANES` (or `count`) values behind
 /// the pointer. They are called inside functions made by [`each_isa`] only, which check the former.
-pub(super) trait Vector: Copy {
+pub(crate) trait Vector: Copy {
     /// Values in a vector.
     const LANES: usize;
 
@@ -45,7 +45,7 @@ pub(super) trait Vector: Copy {
 
 /// Four values without any instruction set.
 #[derive(Clone, Copy)]
-pub(super) struct Plain([f32; 4]);
+pub(crate) struct Plain([f32; 4]);
 
 impl Vector for Plain {
     const LANES: usize = 4;
@@ -167,7 +167,7 @@ mod wasm {
 }
 
 /// The best instruction set of the processor at hand.
-pub(super) fn detect() -> Isa {
+pub fn detect() -> Isa {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::is_x86_feature_detected as has;
@@ -188,7 +188,7 @@ pub(super) fn detect() -> Isa {
 }
 
 /// The instruction sets that this processor runs, the best one last: what tests go through.
-pub(super) fn available() -> Vec<Isa> {
+pub fn available() -> Vec<Isa> {
     let all = [Isa::Scalar, Isa::WasmSimd, Isa::Neon, Isa::Avx2, Isa::Avx512];
     let best = detect();
     all.into_iter().filter(|isa| *isa == Isa::Scalar || *isa == best || (best == Isa::Avx512 && *isa == Isa::Avx2)).collect()
@@ -204,7 +204,7 @@ macro_rules! each_isa {
         ///
         /// # Safety
         /// The processor has this instruction set, and the arguments are as the body wants them.
-        $vis unsafe fn $name(isa: $crate::program::cpu::Isa, $($arg: $type),*) {
+        $vis unsafe fn $name(isa: $crate::Isa, $($arg: $type),*) {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2($($arg: $type),*) {
@@ -223,17 +223,17 @@ macro_rules! each_isa {
             unsafe {
                 match isa {
                     #[cfg(target_arch = "x86_64")]
-                    $crate::program::cpu::Isa::Avx512 => avx512($($arg),*),
+                    $crate::Isa::Avx512 => avx512($($arg),*),
                     #[cfg(target_arch = "x86_64")]
-                    $crate::program::cpu::Isa::Avx2 => avx2($($arg),*),
+                    $crate::Isa::Avx2 => avx2($($arg),*),
                     #[cfg(target_arch = "aarch64")]
-                    $crate::program::cpu::Isa::Neon => $body::<std::arch::aarch64::float32x4_t>($($arg),*),
+                    $crate::Isa::Neon => $body::<std::arch::aarch64::float32x4_t>($($arg),*),
                     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-                    $crate::program::cpu::Isa::WasmSimd => $body::<std::arch::wasm32::v128>($($arg),*),
-                    _ => $body::<$crate::cpu::simd::Plain>($($arg),*),
+                    $crate::Isa::WasmSimd => $body::<std::arch::wasm32::v128>($($arg),*),
+                    _ => $body::<$crate::simd::Plain>($($arg),*),
                 }
             }
         })*
     };
 }
-pub(super) use each_isa;
+pub(crate) use each_isa;

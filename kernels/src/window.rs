@@ -1,7 +1,6 @@
 //! Images to windows and back: whole rows of pixels are copied.
 
-use super::{Io, Kernel, run_of, worthwhile};
-use crate::program::cpu::{Caps, Window};
+use crate::{Caps, Io, Kernel, Window, run_of, worthwhile};
 
 impl Kernel for Window {
     fn parts(&self, caps: &Caps) -> usize {

@@ -1,7 +1,6 @@
 //! Class activation maps: the logit that each position alone would give, for the best classes.
 
-use super::{Io, Kernel, run_of, worthwhile};
-use crate::program::cpu::{Caps, ClassActivation};
+use crate::{Caps, ClassActivation, Io, Kernel, run_of, worthwhile};
 
 impl Kernel for ClassActivation {
     fn parts(&self, caps: &Caps) -> usize {

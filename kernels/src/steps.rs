@@ -1,0 +1,268 @@
+//! What each kernel computes, with which sizes: data that names a function and can be inspected.
+
+use crate::{Act, Parts};
+
+macro_rules! kernels {
+    ($($(#[$doc:meta])* $name:ident => $text:literal),* $(,)?) => {
+        /// The closed set of kernels.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum CpuKernel { $($(#[$doc])* $name($name)),* }
+
+        impl CpuKernel {
+            /// Name in profiles: that of the shader that computes the same, where there is one.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$name(_) => $text),* }
+            }
+        }
+
+        $(impl From<$name> for CpuKernel {
+            fn from(kernel: $name) -> Self {
+                Self::$name(kernel)
+            }
+        })*
+    };
+}
+
+kernels! {
+    /// Softmax attention.
+    Attention => "attention",
+    /// Class activation maps.
+    ClassActivation => "class_activation",
+    /// Depthwise convolution.
+    DepthwiseConv2d => "depthwise_conv2d",
+    /// Product or dense convolution.
+    Gemm => "gemm",
+    /// Mean over positions.
+    GlobalAvgPool => "global_avg_pool",
+    /// Layer normalisation.
+    LayerNorm => "layer_norm",
+    /// Linear attention: queries times the sums.
+    LinearAttention => "linear_attention",
+    /// Linear attention: sums over tokens.
+    LinearAttentionKv => "linear_attention_kv",
+    /// Pointwise work.
+    Pointwise => "pointwise",
+    /// Rotary embedding.
+    Rope => "rope",
+    /// Selective scan.
+    SelectiveScan => "selective_scan",
+    /// Softmax and best classes.
+    TopK => "top_k",
+    /// Windows of images, and back.
+    Window => "window",
+}
+
+/// `out = epilogue(x W^T)` over the pixels of an image, or over rows.
+///
+/// Reads x `(images, h, w, input_channels)`, the weight as panels of columns, vectors (bias, then scale, each
+/// padded to whole vectors), residual, gate. Writes `(images, h', w', output_channels)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gemm {
+    /// Batch.
+    pub images: usize,
+    /// Input height and width.
+    pub input: [usize; 2],
+    /// Channels of an input pixel.
+    pub input_channels: usize,
+    /// How many of them are read, from the first on.
+    pub read_channels: usize,
+    /// Output height and width.
+    pub output: [usize; 2],
+    /// N.
+    pub output_channels: usize,
+    /// Kernel height and width.
+    pub kernel: [usize; 2],
+    /// Step in both directions.
+    pub stride: usize,
+    /// Zeros around the image.
+    pub padding: usize,
+    /// The weight comes as `[N, K]` instead of in panels; only with a kernel of one pixel.
+    pub by_rows: bool,
+    /// What happens to the result.
+    pub epilogue: Parts,
+}
+
+/// One filter a channel. Reads x, the weight as `[taps, channels]`, vectors, residual, gate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DepthwiseConv2d {
+    /// Batch.
+    pub images: usize,
+    /// Input height and width.
+    pub input: [usize; 2],
+    /// Channels.
+    pub channels: usize,
+    /// Output height and width.
+    pub output: [usize; 2],
+    /// Kernel height and width.
+    pub kernel: [usize; 2],
+    /// Step in both directions.
+    pub stride: usize,
+    /// Zeros above and left.
+    pub padding: [usize; 2],
+    /// What happens to the result.
+    pub epilogue: Parts,
+}
+
+/// Reads x, then weight and bias as two rows of `channels`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNorm {
+    /// Rows.
+    pub rows: usize,
+    /// Values a row.
+    pub channels: usize,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// What [`Pointwise`] does with a value and its partner.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PointwiseMode {
+    /// act(x); no partner.
+    Act(Act),
+    /// x + y.
+    Add,
+    /// x y.
+    Mul,
+    /// x y + z: the second row of the partner is added.
+    Affine,
+}
+
+/// Reads x and a partner that repeats every `period` values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pointwise {
+    /// What is done.
+    pub mode: PointwiseMode,
+    /// Values in all.
+    pub len: usize,
+    /// Values after which the partner starts again.
+    pub period: usize,
+}
+
+/// Reads x `(images, positions, channels)`, writes `(images, channels)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GlobalAvgPool {
+    /// Batch.
+    pub images: usize,
+    /// Positions an image.
+    pub positions: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+/// Reads qkv `(sequences, length, 3 channels)`, writes `(sequences, length, channels)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    /// B.
+    pub sequences: usize,
+    /// L.
+    pub length: usize,
+    /// Number of heads; divides the channels.
+    pub heads: usize,
+    /// C.
+    pub channels: usize,
+}
+
+/// Sizes that both steps of linear attention share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LinearAttentionSizes {
+    /// Batch.
+    pub images: usize,
+    /// Tokens an image.
+    pub tokens: usize,
+    /// Number of heads.
+    pub heads: usize,
+    /// Channels in all.
+    pub channels: usize,
+    /// Tokens a row of the grid, where the rotation happens here; 0 where qk comes rotated as well.
+    pub width: usize,
+    /// Pieces into which the tokens of an image are cut for their sums.
+    pub splits: usize,
+}
+
+/// Per image, head and split: `k'^T v` `[d, d]` and the sum of k `[d]`, both over the number of tokens.
+///
+/// Reads qk `(images, tokens, 2 C)`, v `(images, tokens, C)`, then rotated qk or the two rotation tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearAttentionKv(pub LinearAttentionSizes);
+
+/// Reads qk, then rotated qk or the two rotation tables, then what [`LinearAttentionKv`] wrote. Writes `(images, tokens, C)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearAttention(pub LinearAttentionSizes);
+
+/// Reads x `(images, height width, parts C)` and the two tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// Tokens in all.
+    pub tokens: usize,
+    /// Tokens an image.
+    pub image_tokens: usize,
+    /// Tokens a row of the grid.
+    pub width: usize,
+    /// Independent parts along the channels.
+    pub parts: usize,
+    /// Channels of a part.
+    pub channels: usize,
+}
+
+/// Reads xz `(images, length, width)`, delta `(images, length, channels)`, x_dbl `(images, length, dbl_width)`, A transposed
+/// `[states, channels]`, D and the bias of delta as two rows of `channels`. Writes `(images, length, width)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SelectiveScan {
+    /// Batch.
+    pub images: usize,
+    /// Tokens an image.
+    pub length: usize,
+    /// Channels of xz.
+    pub width: usize,
+    /// Channels that are scanned; the others are copied.
+    pub channels: usize,
+    /// States a channel.
+    pub states: usize,
+    /// Channels of x_dbl, of which B and C are the last `2 states`.
+    pub dbl_width: usize,
+}
+
+/// Reads logits `(rows, classes)`, writes `(rows, k, 2)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopK {
+    /// Rows.
+    pub rows: usize,
+    /// Classes.
+    pub classes: usize,
+    /// How many of them.
+    pub k: usize,
+    /// Divides the logits.
+    pub temperature: f32,
+}
+
+/// Reads features `(images, positions, channels)`, the head's weight `[classes, channels]`, its bias, and the best classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassActivation {
+    /// Batch.
+    pub images: usize,
+    /// Positions an image.
+    pub positions: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Classes of the head.
+    pub classes: usize,
+    /// Maps an image.
+    pub k: usize,
+}
+
+/// Reads an image batch `(images, height, width, channels)` and writes windows, or the reverse.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// Batch.
+    pub images: usize,
+    /// Height of an image.
+    pub height: usize,
+    /// Width of an image.
+    pub width: usize,
+    /// Side of a window.
+    pub size: usize,
+    /// Channels.
+    pub channels: usize,
+    /// From windows to images.
+    pub reverse: bool,
+}
