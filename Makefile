@@ -11,7 +11,7 @@ export NODEVICE_SELECT = 1
 # SwiftShader comes with Chromium and is no system-wide Vulkan driver.
 export VK_ADD_DRIVER_FILES ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-CARGO_TEST = cargo test --profile checked --no-fail-fast
+CARGO_TEST = cargo test -p webmamba -p webmamba-kernels --profile checked --no-fail-fast
 WEBMAMBA = target/release/webmamba
 OTHER_TARGETS = x86_64-pc-windows-msvc aarch64-apple-darwin aarch64-linux-android
 
@@ -56,12 +56,12 @@ web:
 	node scripts/serve.mjs target/web
 
 lint: setup
-	cargo fmt --check
-	cargo clippy --profile checked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --profile checked --all-targets -- -D warnings
 	@# Browsers have one thread and no files: there an Arc crosses no threads, and dropping a file does nothing.
 	cargo clippy --target wasm32-unknown-unknown --lib --no-default-features --profile wasm -- \
 		-D warnings -A clippy::arc_with_non_send_sync -A clippy::drop_non_drop
-	RUSTDOCFLAGS="-D warnings" cargo doc --profile checked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc -p webmamba -p webmamba-kernels --profile checked --no-deps
 	@# The systems that nothing here can run: everything must at least be well typed for them.
 	cargo check --profile checked $(OTHER_TARGETS:%=--target %)
 

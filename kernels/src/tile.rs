@@ -167,24 +167,36 @@ unsafe fn compute_by_rows_body<V: Vector>(tile: &Tile<'_>) {
 #[inline(always)]
 unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'_>, column: usize) {
     let whole = tile.inner / V::LANES * V::LANES;
+    // Steps that are written out one after another, at fixed distances from one address a row.
+    const STEPS: usize = 4;
     // SAFETY: the rows have `inner` values, and the result has the rows and columns.
     unsafe {
+        let a: [*const f32; ROWS] = std::array::from_fn(|r| tile.a[r]);
         let b: [*const f32; COLUMNS] = std::array::from_fn(|c| tile.b.add((column + c) * tile.inner));
         let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
-        for k in (0..whole).step_by(V::LANES) {
+        let mut step = |k: usize| {
             let right: [V; COLUMNS] = std::array::from_fn(|c| V::load(b[c].add(k)));
-            for (sums, a) in sums.iter_mut().zip(tile.a) {
+            for (sums, a) in sums.iter_mut().zip(a) {
                 let left = V::load(a.add(k));
                 for (sum, right) in sums.iter_mut().zip(right) {
                     *sum = sum.multiply_add(left, right);
                 }
             }
+        };
+        let runs = tile.inner / (STEPS * V::LANES) * (STEPS * V::LANES);
+        for k in (0..runs).step_by(STEPS * V::LANES) {
+            for i in 0..STEPS {
+                step(k + i * V::LANES);
+            }
+        }
+        for k in (runs..whole).step_by(V::LANES) {
+            step(k);
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (c, sum) in sums.into_iter().enumerate() {
                 let mut lanes = [0.0f32; 16];
                 sum.store(lanes.as_mut_ptr());
-                let rest: f32 = (whole..tile.inner).map(|k| *tile.a[r].add(k) * *b[c].add(k)).sum();
+                let rest: f32 = (whole..tile.inner).map(|k| *a[r].add(k) * *b[c].add(k)).sum();
                 let start = if tile.start.is_null() { 0.0 } else { *tile.start.add(column + c) };
                 *tile.out.add(r * tile.stride + column + c) = lanes[..V::LANES].iter().sum::<f32>() + rest + start;
             }
