@@ -43,8 +43,7 @@ impl Isa {
     pub const fn tile_rows(self) -> usize {
         match self {
             Self::Avx512 => 14,
-            Self::Avx2 | Self::Neon => 6,
-            Self::Scalar | Self::WasmSimd => 4,
+            Self::Avx2 | Self::Neon | Self::Scalar | Self::WasmSimd => 6,
         }
     }
 }

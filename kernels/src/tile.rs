@@ -88,9 +88,9 @@ unsafe fn compute_body<V: Vector>(tile: &Tile<'_>) {
         #[cfg(target_arch = "aarch64")]
         (_, _) => rows!(1: 1 2 3 4 5 6),
         #[cfg(not(target_arch = "aarch64"))]
-        (_, 1) => rows!(1: 1 2 3 4),
+        (_, 1) => rows!(1: 1 2 3 4 5 6),
         #[cfg(not(target_arch = "aarch64"))]
-        (_, _) => rows!(2: 1 2 3 4),
+        (_, _) => rows!(2: 1 2 3 4 5 6),
     }
     if !tile.finish.is_nothing() {
         // SAFETY: the caller's pointers reach over the tile.
@@ -110,7 +110,7 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
         let mut b = tile.b;
         for taps in tile.a.chunks_exact(ROWS) {
             let a: [*const f32; ROWS] = std::array::from_fn(|r| taps[r]);
-            for k in 0..tile.inner {
+            let mut step = |k: usize, b: *const f32| {
                 let panel: [V; VECTORS] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
                 for (sums, a) in sums.iter_mut().zip(a) {
                     let factor = V::splat(*a.add(k));
@@ -118,6 +118,16 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
                         *sum = sum.multiply_add(factor, panel);
                     }
                 }
+            };
+            let runs = tile.inner / V::STEPS * V::STEPS;
+            for k in (0..runs).step_by(V::STEPS) {
+                for i in 0..V::STEPS {
+                    step(k + i, b.add(i * VECTORS * V::LANES));
+                }
+                b = b.add(V::STEPS * VECTORS * V::LANES);
+            }
+            for k in runs..tile.inner {
+                step(k, b);
                 b = b.add(VECTORS * V::LANES);
             }
         }
@@ -148,6 +158,8 @@ unsafe fn compute_by_rows_body<V: Vector>(tile: &Tile<'_>) {
         // SAFETY: the rows of `a` and `b` have `inner` values, and the result has the rows and columns.
         unsafe {
             match (tile.rows, (tile.columns - column).min(DOT_COLUMNS)) {
+                (6, 2) => dots::<V, 6, 2>(tile, column),
+                (5, 2) => dots::<V, 5, 2>(tile, column),
                 (4, 2) => dots::<V, 4, 2>(tile, column),
                 (rows, columns) => {
                     for row in 0..rows {
@@ -167,8 +179,6 @@ unsafe fn compute_by_rows_body<V: Vector>(tile: &Tile<'_>) {
 #[inline(always)]
 unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'_>, column: usize) {
     let whole = tile.inner / V::LANES * V::LANES;
-    // Steps that are written out one after another, at fixed distances from one address a row.
-    const STEPS: usize = 4;
     // SAFETY: the rows have `inner` values, and the result has the rows and columns.
     unsafe {
         let a: [*const f32; ROWS] = std::array::from_fn(|r| tile.a[r]);
@@ -183,9 +193,9 @@ unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'
                 }
             }
         };
-        let runs = tile.inner / (STEPS * V::LANES) * (STEPS * V::LANES);
-        for k in (0..runs).step_by(STEPS * V::LANES) {
-            for i in 0..STEPS {
+        let runs = tile.inner / (V::STEPS * V::LANES) * (V::STEPS * V::LANES);
+        for k in (0..runs).step_by(V::STEPS * V::LANES) {
+            for i in 0..V::STEPS {
                 step(k + i * V::LANES);
             }
         }
