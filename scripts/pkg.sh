@@ -22,7 +22,8 @@ node scripts/labels.mjs src/labels/imagenet1k.txt $bindings/labels
 
 node scripts/configs.mjs models $bindings
 node scripts/front.mjs $bindings $package/dist
-pkg/node_modules/.bin/wasm-opt -Oz --converge --enable-simd --enable-reference-types --enable-bulk-memory --enable-multivalue \
+# Below the first kilobyte there is only the end of the stack, so addresses may be folded into loads.
+pkg/node_modules/.bin/wasm-opt -Oz --converge --low-memory-unused --enable-simd --enable-reference-types --enable-bulk-memory --enable-multivalue \
     --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals \
     $bindings/webmamba_bg.wasm -o $package/dist/webmamba_bg.wasm
 cp -r $bindings/labels $package/dist/

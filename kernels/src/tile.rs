@@ -110,7 +110,7 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
         let mut b = tile.b;
         for taps in tile.a.chunks_exact(ROWS) {
             let a: [*const f32; ROWS] = std::array::from_fn(|r| taps[r]);
-            let mut step = |k: usize, b: *const f32| {
+            for k in 0..tile.inner {
                 let panel: [V; VECTORS] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
                 for (sums, a) in sums.iter_mut().zip(a) {
                     let factor = V::splat(*a.add(k));
@@ -118,16 +118,6 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
                         *sum = sum.multiply_add(factor, panel);
                     }
                 }
-            };
-            let runs = tile.inner / V::STEPS * V::STEPS;
-            for k in (0..runs).step_by(V::STEPS) {
-                for i in 0..V::STEPS {
-                    step(k + i, b.add(i * VECTORS * V::LANES));
-                }
-                b = b.add(V::STEPS * VECTORS * V::LANES);
-            }
-            for k in runs..tile.inner {
-                step(k, b);
                 b = b.add(VECTORS * V::LANES);
             }
         }
@@ -147,7 +137,7 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
 const DOT_COLUMNS: usize = 2;
 
 each_isa! {
-    /// Computes a tile of at most four rows whose right matrix lies in rows too, `[columns, inner]`, `b` at the first one: each sum is a
+    /// Computes a tile whose right matrix lies in rows too, `[columns, inner]`, `b` at the first one: each sum is a
     /// product of two rows. One tap, no panel; everything else as for [`compute`].
     pub(crate) fn compute_by_rows(tile: &Tile<'_>) = compute_by_rows_body;
 }
@@ -160,7 +150,6 @@ unsafe fn compute_by_rows_body<V: Vector>(tile: &Tile<'_>) {
             match (tile.rows, (tile.columns - column).min(DOT_COLUMNS)) {
                 (6, 2) => dots::<V, 6, 2>(tile, column),
                 (5, 2) => dots::<V, 5, 2>(tile, column),
-                (4, 2) => dots::<V, 4, 2>(tile, column),
                 (rows, columns) => {
                     for row in 0..rows {
                         let one = Tile { a: &tile.a[row..], out: tile.out.add(row * tile.stride), ..*tile };
