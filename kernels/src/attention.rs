@@ -4,7 +4,7 @@
 use crate::{
     Attention, Caps, Io, Isa, Kernel, math, run_of,
     simd::{Vector, each_isa},
-    tile::{self, Finish, MAX_ROWS, Tile, pack_rows, pack_transposed, packed_len},
+    tile::{self, Finish, MAX_ROWS, Tile, pack_rows, pack_transposed, packed_len, rows_at, tiles_of},
 };
 
 impl Attention {
@@ -40,7 +40,7 @@ impl Kernel for Attention {
         let splits = self.splits(caps);
         let (pair, split) = (part / splits, part % splits);
         let (sequence, head) = (pair / self.heads, pair % self.heads);
-        let (lanes, width) = (caps.isa.lanes(), caps.isa.lanes() * caps.isa.panel_vectors());
+        let (lanes, width) = (caps.isa.lanes(), caps.isa.panel_width());
         let [keys_len, values_len, _] = self.pieces(caps);
         let (keys, rest) = scratch.split_at_mut(keys_len);
         let (values, scores) = rest.split_at_mut(values_len);
@@ -53,23 +53,16 @@ impl Kernel for Attention {
         let stride = l.next_multiple_of(lanes);
         let scale = 1.0 / (d as f32).sqrt();
         let queries = run_of(l, splits, split);
-        let tiles = queries.len().div_ceil(caps.isa.tile_rows());
-        for tile in 0..tiles {
-            let rows = run_of(queries.len(), tiles, tile);
+        for rows in tiles_of(queries.len(), caps.isa) {
             let (first, count) = (queries.start + rows.start, rows.len());
-            let mut a = [std::ptr::null(); MAX_ROWS];
-            for (r, a) in a.iter_mut().take(count).enumerate() {
-                *a = head_of(0)[(first + r) * 3 * c..].as_ptr();
-            }
-            let product = Product { isa: caps.isa, rows: count, width, lanes };
+            let product = Product { isa: caps.isa, rows: count };
+            let a = rows_at(head_of(0), 3 * c, first..first + count);
             // SAFETY: queries, packed keys and the scores have `count` rows of d, l and l values.
             unsafe { product.panels(&a, d, keys, l, scores.as_mut_ptr(), stride) };
             let mut sums = [0.0; MAX_ROWS];
             // SAFETY: only slices are read and written.
             unsafe { softmax(caps.isa, scores, [count, l, stride], scale, &mut sums) };
-            for (r, a) in a.iter_mut().take(count).enumerate() {
-                *a = scores[r * stride..].as_ptr();
-            }
+            let a = rows_at(scores, stride, 0..count);
             let to = (sequence * l + first) * c + head * d;
             // SAFETY: the rows and channels of this head exist, and belong to this part alone.
             unsafe {
@@ -87,8 +80,6 @@ impl Kernel for Attention {
 pub(crate) struct Product {
     pub(crate) isa: Isa,
     pub(crate) rows: usize,
-    pub(crate) width: usize,
-    pub(crate) lanes: usize,
 }
 
 impl Product {
@@ -97,14 +88,15 @@ impl Product {
     /// # Safety
     /// `a` has `rows` pointers to `inner` values, `b` is packed for these sizes, and nobody else touches the rows of `out`.
     pub(crate) unsafe fn panels(&self, a: &[*const f32], inner: usize, b: &[f32], columns: usize, out: *mut f32, stride: usize) {
-        for column in (0..columns).step_by(self.width) {
-            let count = self.width.min(columns - column);
+        let (lanes, width) = (self.isa.lanes(), self.isa.panel_width());
+        for column in (0..columns).step_by(width) {
+            let count = width.min(columns - column);
             let tile = Tile {
                 a: &a[..self.rows],
                 inner,
                 rows: self.rows,
                 b: b[column * inner..].as_ptr(),
-                vectors: count.div_ceil(self.lanes),
+                vectors: count.div_ceil(lanes),
                 start: std::ptr::null(),
                 // SAFETY: the column exists.
                 out: unsafe { out.add(column) },

@@ -39,7 +39,7 @@ impl Gemm {
         // Large kernels have many pointers a row.
         let height = caps.isa.tile_rows().min(POINTERS / self.taps()).max(1);
         let tiles = self.rows().div_ceil(height);
-        let panels = self.output_channels.div_ceil(caps.isa.lanes() * caps.isa.panel_vectors());
+        let panels = self.output_channels.div_ceil(caps.isa.panel_width());
         let wanted = if caps.threads == 1 { 1 } else { 3 * caps.threads };
         // A cut across reads the image several times, a cut down the weight: whichever is smaller is read again.
         let image = self.images * self.input[0] * self.input[1] * self.read_channels;
@@ -90,7 +90,7 @@ impl Kernel for Gemm {
 
     unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, _: &mut [f32]) {
         let cut = self.cut(caps);
-        let (lanes, width) = (caps.isa.lanes(), caps.isa.lanes() * caps.isa.panel_vectors());
+        let (lanes, width) = (caps.isa.lanes(), caps.isa.panel_width());
         let [x, weight, vectors, residual, gate] = [0, 1, 2, 3, 4].map(|i| io.read(i));
         let (rows, n, k) = (self.rows(), self.output_channels, self.taps() * self.read_channels);
         let padded = n.next_multiple_of(lanes);

@@ -33,6 +33,11 @@ impl Isa {
         }
     }
 
+    /// Values across such a panel.
+    pub const fn panel_width(self) -> usize {
+        self.lanes() * self.panel_vectors()
+    }
+
     /// Whether plain products read a weight as checkpoints have it, `[N, K]`, with vectors along K. With vectors of four values that is
     /// as fast as panels, and costs neither time at load nor a second copy of the weights, which matters most in browsers.
     pub const fn reads_rows(self) -> bool {

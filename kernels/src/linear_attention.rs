@@ -4,8 +4,7 @@ use crate::{
     Caps, Io, Kernel, LinearAttention, LinearAttentionKv, LinearAttentionSizes,
     attention::Product,
     rope::rotate,
-    run_of,
-    tile::{MAX_ROWS, pack_rows, packed_len},
+    tile::{pack_rows, packed_len, rows_at, tiles_of},
 };
 
 /// Keeps the normaliser away from zero.
@@ -68,7 +67,7 @@ impl Kernel for LinearAttentionKv {
         let (image, head) = (pair / s.heads, pair % s.heads);
         let tokens = (split * n).min(s.tokens)..((split + 1) * n).min(s.tokens);
         let count = tokens.len();
-        let (lanes, width) = (caps.isa.lanes(), caps.isa.lanes() * caps.isa.panel_vectors());
+        let (lanes, width) = (caps.isa.lanes(), caps.isa.panel_width());
         let (one, rest) = scratch.split_at_mut(d);
         let (keys, values) = rest.split_at_mut(d * n);
         // SAFETY: every block belongs to one part.
@@ -85,14 +84,9 @@ impl Kernel for LinearAttentionKv {
         }
         let v = &io.read(1)[((image * s.tokens + tokens.start) * c + head * d).min(io.read(1).len())..];
         pack_rows(v, c, [count, d], [lanes, width], values);
-        let tiles = d.div_ceil(caps.isa.tile_rows());
-        for tile in 0..tiles {
-            let rows = run_of(d, tiles, tile);
-            let mut a = [std::ptr::null(); MAX_ROWS];
-            for (a, i) in a.iter_mut().zip(rows.clone()) {
-                *a = keys[i * n..].as_ptr();
-            }
-            let product = Product { isa: caps.isa, rows: rows.len(), width, lanes };
+        for rows in tiles_of(d, caps.isa) {
+            let product = Product { isa: caps.isa, rows: rows.len() };
+            let a = rows_at(keys, n, rows.clone());
             // SAFETY: the keys have `count` tokens a row, the values are packed for them, and the block is this part's own.
             unsafe { product.panels(&a, count, values, d, products[rows.start * d..].as_mut_ptr(), d) };
         }
@@ -117,7 +111,7 @@ impl Kernel for LinearAttention {
         let chunks = s.tokens.div_ceil(QUERIES);
         let (image, first) = (part / chunks, part % chunks * QUERIES);
         let count = QUERIES.min(s.tokens - first);
-        let (lanes, width) = (caps.isa.lanes(), caps.isa.lanes() * caps.isa.panel_vectors());
+        let (lanes, width) = (caps.isa.lanes(), caps.isa.panel_width());
         let (block, rest) = scratch.split_at_mut(s.block());
         let (queries, panel) = rest.split_at_mut(QUERIES * d);
         let blocks = io.read(if s.width == 0 { 2 } else { 3 });
@@ -134,14 +128,9 @@ impl Kernel for LinearAttention {
             for (t, query) in queries.chunks_exact_mut(d).take(count).enumerate() {
                 s.rotated(io, 1, 0, [image, head, first + t], query);
             }
-            let tiles = count.div_ceil(caps.isa.tile_rows());
-            for tile in 0..tiles {
-                let rows = run_of(count, tiles, tile);
-                let mut a = [std::ptr::null(); MAX_ROWS];
-                for (a, r) in a.iter_mut().zip(rows.clone()) {
-                    *a = queries[r * d..].as_ptr();
-                }
-                let product = Product { isa: caps.isa, rows: rows.len(), width, lanes };
+            for rows in tiles_of(count, caps.isa) {
+                let product = Product { isa: caps.isa, rows: rows.len() };
+                let a = rows_at(queries, d, rows.clone());
                 let to = (image * s.tokens + first + rows.start) * c + head * d;
                 // SAFETY: the rows and channels exist, and belong to this part alone.
                 unsafe {

@@ -10,9 +10,6 @@ use crate::Isa;
 pub(crate) trait Vector: Copy {
     /// Values in a vector.
     const LANES: usize;
-    /// Steps of a product that are written out one after another, at fixed distances from one address a row: engines of WebAssembly
-    /// compute every address anew.
-    const STEPS: usize = 1;
 
     /// `x` in every lane.
     unsafe fn splat(x: f32) -> Self;
@@ -78,10 +75,9 @@ impl Vector for Plain {
 
 /// Implements [`Vector`] through intrinsics.
 macro_rules! vector {
-    ($type:ty, $lanes:literal, $steps:literal, $splat:expr, $load:expr, $store:expr, $multiply_add:expr) => {
+    ($type:ty, $lanes:literal, $splat:expr, $load:expr, $store:expr, $multiply_add:expr) => {
         impl Vector for $type {
             const LANES: usize = $lanes;
-            const STEPS: usize = $steps;
 
             #[inline(always)]
             unsafe fn splat(x: f32) -> Self {
@@ -125,7 +121,6 @@ mod x86 {
     vector!(
         __m256,
         8,
-        1,
         |x| _mm256_set1_ps(x),
         |p: *const f32| _mm256_loadu_ps(p),
         |p: *mut f32, v| _mm256_storeu_ps(p, v),
@@ -134,7 +129,6 @@ mod x86 {
     vector!(
         __m512,
         16,
-        1,
         |x| _mm512_set1_ps(x),
         |p: *const f32| _mm512_loadu_ps(p),
         |p: *mut f32, v| _mm512_storeu_ps(p, v),
@@ -148,7 +142,7 @@ mod arm {
 
     use super::Vector;
 
-    vector!(float32x4_t, 4, 1, |x| vdupq_n_f32(x), |p: *const f32| vld1q_f32(p), |p: *mut f32, v| vst1q_f32(p, v), |c, a, b| {
+    vector!(float32x4_t, 4, |x| vdupq_n_f32(x), |p: *const f32| vld1q_f32(p), |p: *mut f32, v| vst1q_f32(p, v), |c, a, b| {
         vfmaq_f32(c, a, b)
     });
 }
@@ -169,7 +163,7 @@ mod wasm {
         f32x4_add(c, f32x4_mul(a, b))
     }
 
-    vector!(v128, 4, 4, |x| f32x4_splat(x), |p: *const v128| v128_load(p), |p: *mut v128, v| v128_store(p, v), multiply_add);
+    vector!(v128, 4, |x| f32x4_splat(x), |p: *const v128| v128_load(p), |p: *mut v128, v| v128_store(p, v), multiply_add);
 }
 
 /// The best instruction set of the processor at hand.

@@ -3,9 +3,12 @@
 //! The left rows are read where they lie, one pointer a row and tap, so that a convolution needs no copy of its patches; the right
 //! matrix comes in panels of some vectors, `[taps inner, width]`, which a tile reads once from front to back.
 
+use std::ops::Range;
+
 use crate::{
-    Act,
+    Act, Isa,
     math::activate,
+    run_of,
     simd::{Vector, each_isa},
 };
 
@@ -36,6 +39,21 @@ pub(crate) struct Tile<'a> {
     pub(crate) finish: Finish,
 }
 
+/// Cuts `count` rows into runs of nearly equal length, none longer than a tile.
+pub(crate) fn tiles_of(count: usize, isa: Isa) -> impl Iterator<Item = Range<usize>> {
+    let tiles = count.div_ceil(isa.tile_rows());
+    (0..tiles).map(move |tile| run_of(count, tiles, tile))
+}
+
+/// Where the rows of a tile start in a matrix whose rows lie `stride` apart; null past the last one.
+pub(crate) fn rows_at(values: &[f32], stride: usize, rows: Range<usize>) -> [*const f32; MAX_ROWS] {
+    let mut pointers = [std::ptr::null(); MAX_ROWS];
+    for (pointer, row) in pointers.iter_mut().zip(rows) {
+        *pointer = values[row * stride..].as_ptr();
+    }
+    pointers
+}
+
 /// The rest of an epilogue, pointers at the tile's first column (and row); null where there is none.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish {
@@ -57,7 +75,7 @@ impl Finish {
 }
 
 each_isa! {
-    /// Computes a tile. `rows` and `vectors` are at most what [`crate::Isa`] says, all pointers reach as far as
+    /// Computes a tile. `rows` and `vectors` are at most what [`Isa`] says, all pointers reach as far as
     /// described, and nobody else touches the result.
     pub(crate) fn compute(tile: &Tile<'_>) = compute_body;
 }
@@ -133,6 +151,9 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
     }
 }
 
+/// Steps of a tile by rows that are written out one after another, at fixed distances from one address a row: engines of WebAssembly
+/// compute every address anew.
+const STEPS: usize = 4;
 /// Most columns of a tile by rows.
 const DOT_COLUMNS: usize = 2;
 
@@ -182,9 +203,9 @@ unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'
                 }
             }
         };
-        let runs = tile.inner / (V::STEPS * V::LANES) * (V::STEPS * V::LANES);
-        for k in (0..runs).step_by(V::STEPS * V::LANES) {
-            for i in 0..V::STEPS {
+        let runs = tile.inner / (STEPS * V::LANES) * (STEPS * V::LANES);
+        for k in (0..runs).step_by(STEPS * V::LANES) {
+            for i in 0..STEPS {
                 step(k + i * V::LANES);
             }
         }

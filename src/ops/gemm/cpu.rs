@@ -13,8 +13,7 @@ pub(in crate::ops) fn lower_cpu(cx: &mut Lowering<'_, Cpu>, g: &ImplicitGemm, ep
     let isa = cx.caps().isa;
     let taps = g.kernel[0] * g.kernel[1];
     let by_rows = taps == 1 && isa.reads_rows();
-    let panels =
-        Packing::Columns { lanes: isa.lanes(), width: isa.lanes() * isa.panel_vectors(), channels: g.read_channels, taps };
+    let panels = Packing::Columns { lanes: isa.lanes(), width: isa.panel_width(), channels: g.read_channels, taps };
     let packing = if by_rows { Packing::Flat } else { panels };
     let weight = cx.weight(&[Some(1)], packing)?;
     let [vectors, residual, gate] = epilogue.bind_cpu(cx, g.output_channels)?;

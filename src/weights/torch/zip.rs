@@ -49,8 +49,6 @@ struct Entry {
     place: ZipArchiveEntryWayfinder,
     method: CompressionMethod,
     encrypted: bool,
-    /// In bytes, as the archive's directory says.
-    size: u64,
 }
 
 impl<'a> Archive<'a> {
@@ -61,8 +59,8 @@ impl<'a> Archive<'a> {
         for record in zip.entries() {
             let record = record.map_err(damaged)?;
             start = start.min(record.local_header_offset());
-            let (place, method, encrypted) = (record.wayfinder(), record.compression_method(), record.flags().is_encrypted());
-            let entry = Entry { place, method, encrypted, size: record.uncompressed_size_hint() };
+            let (place, method) = (record.wayfinder(), record.compression_method());
+            let entry = Entry { place, method, encrypted: record.flags().is_encrypted() };
             if entries.insert(record.file_path().as_bytes().to_owned(), entry).is_some() {
                 return Err("the zip archive has two entries of one name".into());
             }
@@ -88,7 +86,7 @@ impl<'a> Archive<'a> {
             return Err("the zip archive is encrypted".into());
         }
         let wrong_size = || format!("the sizes of the zip entry {} are wrong", quote(name));
-        let length = usize::try_from(entry.size).map_err(|_| wrong_size())?;
+        let length = usize::try_from(entry.place.uncompressed_size_hint()).map_err(|_| wrong_size())?;
         let packed = self.zip.get_entry(entry.place).map_err(damaged)?;
         // Checksums are left alone: torch may be told not to write them, and reading them would read the whole file.
         if entry.method == CompressionMethod::STORE {
