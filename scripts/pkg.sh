@@ -1,9 +1,11 @@
 #!/bin/sh
-# Builds the npm package into target/npm/package, ready for `npm pack`: the wasm, its bindings, the TypeScript front, the models.
+# Builds the npm package into target/npm/package, ready for `npm pack`: the wasm with and without relaxed vectors, their bindings, the
+# TypeScript front, the models.
 set -eu
 cd "$(dirname "$0")/.."
 
 bindings=target/npm/bindings
+relaxed=target/npm/relaxed
 package=target/npm/package
 
 # Panics name their places in the source; where that lies on this machine is nobody's business.
@@ -14,18 +16,31 @@ done
 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128 $remap"
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS
 
-cargo build --quiet --target wasm32-unknown-unknown --lib --no-default-features --profile wasm
-rm -rf $bindings $package
-mkdir -p $bindings $package/dist/models
-cargo run --quiet --release -p xtask -- target/wasm32-unknown-unknown/wasm/webmamba.wasm $bindings
-node scripts/labels.mjs src/labels/imagenet1k.txt $bindings/labels
+# The module and its bindings, in a folder.
+module() {
+    cargo build --quiet --target wasm32-unknown-unknown --lib --no-default-features --profile wasm
+    mkdir -p "$1"
+    cargo run --quiet --release -p xtask -- target/wasm32-unknown-unknown/wasm/webmamba.wasm "$1"
+}
 
+# Below the first kilobyte there is only the end of the stack, so addresses may be folded into loads.
+shrink() {
+    pkg/node_modules/.bin/wasm-opt -Oz --converge --low-memory-unused --enable-simd --enable-reference-types --enable-bulk-memory \
+        --enable-multivalue --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals "$@"
+}
+
+rm -rf $bindings $relaxed $package
+mkdir -p $package/dist/models
+module $bindings
+# Only this repository's crates are compiled again.
+RUSTC_WORKSPACE_WRAPPER="$PWD/scripts/relaxed-rustc.sh" module $relaxed
+cmp $bindings/webmamba.js $relaxed/webmamba.js # One file of bindings serves both modules.
+
+node scripts/labels.mjs src/labels/imagenet1k.txt $bindings/labels
 node scripts/configs.mjs models $bindings
 node scripts/front.mjs $bindings $package/dist
-# Below the first kilobyte there is only the end of the stack, so addresses may be folded into loads.
-pkg/node_modules/.bin/wasm-opt -Oz --converge --low-memory-unused --enable-simd --enable-reference-types --enable-bulk-memory --enable-multivalue \
-    --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals \
-    $bindings/webmamba_bg.wasm -o $package/dist/webmamba_bg.wasm
+shrink $bindings/webmamba_bg.wasm -o $package/dist/webmamba_bg.wasm
+shrink --enable-relaxed-simd $relaxed/webmamba_bg.wasm -o $package/dist/webmamba_relaxed_bg.wasm
 cp -r $bindings/labels $package/dist/
 cp pkg/package.json pkg/README.md LICENSE-MIT LICENSE-APACHE $package/
 for model in models/*/; do

@@ -7,6 +7,7 @@ import { resolveUrl } from './urls.js';
 /** The files by their paths below the package. Each URL stands in full, so that bundlers find the files. */
 const FILES = {
   'webmamba_bg.wasm': () => new URL('./webmamba_bg.wasm', import.meta.url),
+  'webmamba_relaxed_bg.wasm': () => new URL('./webmamba_relaxed_bg.wasm', import.meta.url),
   'worker-thread.js': () => new URL('./worker-thread.js', import.meta.url),
   'models/mamba_vision_nano/model.safetensors': () => new URL('./models/mamba_vision_nano/model.safetensors', import.meta.url),
   'models/mila_nano/model.safetensors': () => new URL('./models/mila_nano/model.safetensors', import.meta.url),

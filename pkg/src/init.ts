@@ -4,7 +4,7 @@ import { InvalidOptionError } from './errors.js';
 import { checkInit } from './options.js';
 import type { InitOptions, WasmSource } from './types.js';
 import { isUrl, resolveUrl } from './urls.js';
-import { isStarted, module } from './wasm.js';
+import { hasRelaxedVectors, isStarted, module } from './wasm.js';
 
 let chosen: WasmSource | undefined;
 
@@ -26,9 +26,9 @@ export async function init(options: InitOptions = {}): Promise<void> {
   await module(wasmSource);
 }
 
-/** The module: as `init` was told, or the file beside this package's own. */
+/** The module: as `init` was told, or the file beside this package's own that suits the browser. */
 export function wasmSource(): WasmSource {
-  const source = chosen ?? asset('webmamba_bg.wasm');
+  const source = chosen ?? asset(hasRelaxedVectors() ? 'webmamba_relaxed_bg.wasm' : 'webmamba_bg.wasm');
   // Workers resolve relative addresses against their own script.
   return typeof source === 'string' || isUrl(source) ? resolveUrl(source).href : source;
 }

@@ -13,6 +13,21 @@ interface Ready {
 
 let ready: Promise<Ready> | undefined;
 
+/** A module of one function, which is `f32x4.relaxed_madd` of three zeros. */
+const RELAXED = Uint8Array.of(
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, // "\0asm", version 1
+  0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, // types: () -> v128
+  0x03, 0x02, 0x01, 0x00, // functions
+  0x0a, 0x13, 0x01, 0x11, 0x00, // code: one body without locals
+  ...[0, 1, 2].flatMap(() => [0x41, 0x00, 0xfd, 0x0f]), // i32.const 0, i8x16.splat
+  0xfd, 0x85, 0x02, 0x0b, // f32x4.relaxed_madd, end
+);
+
+/** Whether modules may multiply and add vectors in one instruction, rounded once or twice as the processor does. */
+export function hasRelaxedVectors(): boolean {
+  return WebAssembly.validate(RELAXED);
+}
+
 /** The module; `source` counts for the first call, and after a failure. */
 export function module(source: () => WasmSource): Promise<Ready> {
   ready ??= compile(source).catch((error: unknown) => {

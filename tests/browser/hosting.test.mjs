@@ -145,7 +145,7 @@ test('addresses as Turbopack has them: URL objects whose text is relative', asyn
 
 test('`init({ base })`: all files from one folder, and nothing from beside the module', async (t) => {
   const server = await serve(t);
-  for (const file of ['webmamba_bg.wasm', 'worker-thread.js']) server.behave(`/package/${file}`, { status: 404 });
+  for (const file of ['webmamba_bg.wasm', 'webmamba_relaxed_bg.wasm', 'worker-thread.js']) server.behave(`/package/${file}`, { status: 404 });
   server.folder('/elsewhere/', `${builtPackage()}/dist`);
   server.file('/p', html(program('/package', { before: "await init({ base: '/elsewhere' });" })), { type: 'text/html' });
   assertBoth(await results(t, await launch(t), server.url('/p')));

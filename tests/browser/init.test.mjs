@@ -1,16 +1,17 @@
 /** `init`: the WebAssembly module from wherever the page has it, also for workers. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { launch, openPage, serve } from './support/browser.mjs';
+import { launch, openPage, serve, withoutRelaxedVectors } from './support/browser.mjs';
 import { builtPackage } from './support/paths.mjs';
 
+const MODULES = ['webmamba_bg.wasm', 'webmamba_relaxed_bg.wasm'];
 const OWN = '/elsewhere/webmamba_bg.wasm';
 
 /** A server whose package lacks its module, which is elsewhere. */
 async function setUp(t) {
   const server = await serve(t);
   server.folder('/elsewhere/', `${builtPackage()}/dist`);
-  server.behave('/package/webmamba_bg.wasm', { status: 404 });
+  for (const file of MODULES) server.behave(`/package/${file}`, { status: 404 });
   return { server, page: await openPage(t, await launch(t), server, { allowErrors: true }) };
 }
 
@@ -38,11 +39,21 @@ test('a module that is not there fails, and may be found the next time', async (
   const { server, page } = await setUp(t);
   const error = await page.evaluate(() => thrown(() => webmamba.ImageClassifier.load()));
   assert.equal(error?.type, 'DownloadError', error?.message);
-  assert.match(error.message, /webmamba_bg\.wasm.*404/);
-  server.behave('/package/webmamba_bg.wasm', {});
+  assert.match(error.message, /webmamba_relaxed_bg\.wasm.*404/);
+  for (const file of MODULES) server.behave(`/package/${file}`, {});
   const top = await page.evaluate(async () => {
     const clf = await webmamba.ImageClassifier.load();
     return (await clf.classify(await picture('coffee.png'))).predictions[0].label;
   });
   assert.equal(top, 'coffee cup');
 });
+
+for (const [knows, file] of [[true, 'webmamba_relaxed_bg.wasm'], [false, 'webmamba_bg.wasm']]) {
+  test(`a browser ${knows ? 'with' : 'without'} relaxed vectors takes ${file}, and no other`, async (t) => {
+    const server = await serve(t);
+    const page = await openPage(t, await launch(t), server);
+    if (!knows) await withoutRelaxedVectors(page);
+    await page.evaluate(() => webmamba.init());
+    assert.deepEqual(server.requests.map(({ path }) => path).filter((path) => path.endsWith('.wasm')), [`/package/${file}`]);
+  });
+}

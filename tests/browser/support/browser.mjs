@@ -31,6 +31,13 @@ export async function launch(t, { webgpu = true, flags = [] } = {}) {
   return browser;
 }
 
+/** Has pages take the module for browsers without relaxed vectors, until they are loaded again. */
+export function withoutRelaxedVectors(page) {
+  return page.evaluate(() => {
+    WebAssembly.validate = () => false;
+  });
+}
+
 /** A server with the package at `/package/`, the sample photographs at `/images/`, and an empty page at `/`. */
 export async function serve(t) {
   const server = await Server.start();
