@@ -7,4 +7,4 @@ rm -rf target/web
 mkdir -p target/web/samples
 cp -r www/. target/web/
 cp -r target/npm/package/dist target/web/webmamba
-cp tests/images/chelsea.png tests/images/coffee.png tests/images/astronaut.png tests/images/rocket.jpg target/web/samples/
+cp tests/images/chelsea.png tests/images/coffee.png tests/images/astronaut.png target/web/samples/

@@ -7,6 +7,7 @@ import { extname, join, resolve, sep } from 'node:path';
 const TYPES = {
   '.css': 'text/css', '.html': 'text/html; charset=utf-8', '.jpg': 'image/jpeg', '.js': 'text/javascript',
   '.json': 'application/json', '.png': 'image/png', '.svg': 'image/svg+xml', '.wasm': 'application/wasm',
+  '.webmanifest': 'application/manifest+json',
 };
 
 const root = resolve(process.argv[2] ?? '.');

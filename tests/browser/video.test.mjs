@@ -94,6 +94,19 @@ test('an abort ends it with an AbortError, also while it waits for a frame', asy
   for (const error of errors) assert.equal(error?.name, 'AbortError');
 });
 
+test('a browser that promises to tell of frames and never does', async (t) => {
+  const page = await setUp(t);
+  const frames = await page.evaluate(async () => {
+    HTMLVideoElement.prototype.requestVideoFrameCallback = () => 1;
+    const clf = await webmamba.ImageClassifier.load('/models/micro/', { device: 'cpu' });
+    const { video } = await film();
+    let count = 0;
+    for await (const { frame } of clf.classifyVideo(video)) if ((count = frame) === 5) break;
+    return count;
+  });
+  assert.equal(frames, 5);
+});
+
 test('smoothing averages scores over frames', async (t) => {
   const page = await setUp(t);
   const changes = await page.evaluate(async () => {

@@ -1,10 +1,9 @@
-/** What the model runs on: the badge in the masthead, and a note where it is not a real GPU. */
+/** What the model runs on: the badge in the masthead, and behind it why, and how to use a real GPU. */
 import { byId, element } from './dom.js';
 import { megabytes } from './format.js';
 import { webgpuHelp } from './webgpu-help.js';
 
 const badge = byId('adapter-badge');
-const note = byId('device-note');
 const name = badge.querySelector('.adapter-name');
 const facts = badge.querySelector('.adapter-facts');
 
@@ -13,34 +12,18 @@ export function showAdapter(info, asked) {
   const { device, memory } = info;
   const kind = device.kind === 'cpu' ? 'cpu' : device.fallback ? 'software' : 'gpu';
   badge.dataset.kind = kind;
-  const adapter = device.adapter || 'unnamed adapter';
-  name.textContent = { cpu: 'CPU', software: `Software WebGPU: ${adapter}`, gpu: `WebGPU: ${adapter}` }[kind];
+  name.textContent = { cpu: 'CPU', software: 'Software GPU', gpu: device.adapter ? `GPU: ${device.adapter}` : 'GPU' }[kind];
   const has = [device.f16 && 'half floats', device.subgroups && 'subgroups', device.timestamps && 'timestamps'].filter(Boolean);
+  const helps = kind !== 'gpu' && asked !== 'cpu';
   facts.replaceChildren(
     element('p', { textContent: sentence(device.reason) }),
+    ...(helps ? [element('h2', { textContent: 'How to use the GPU' }), element('ul', {}, ...webgpuHelp().map((step) => element('li', { textContent: step })))] : []),
     definitions([
-      ['Features', kind === 'cpu' ? '' : has.join(', ') || 'none of the optional ones'],
+      ['Can do', kind === 'cpu' ? '' : has.join(', ')],
       ['Weights', megabytes(memory.weights)],
-      ['Activations', megabytes(memory.activations)],
+      ['Work space', megabytes(memory.activations)],
       ['WebAssembly', megabytes(memory.wasm)],
     ]),
-  );
-  showNote(kind, sentence(device.reason), asked);
-}
-
-/** @param {'cpu' | 'software' | 'gpu'} kind @param {string} reason @param {string} asked */
-function showNote(kind, reason, asked) {
-  note.hidden = kind === 'gpu';
-  if (kind === 'gpu') return;
-  const title = kind === 'cpu' ? 'No GPU in use.' : 'A CPU plays the GPU.';
-  if (asked === 'cpu') {
-    note.replaceChildren(element('p', {}, element('strong', { textContent: title }), ` ${reason}`));
-    return;
-  }
-  const steps = element('ul', {}, ...webgpuHelp().map((step) => element('li', { textContent: step })));
-  note.replaceChildren(
-    element('p', {}, element('strong', { textContent: title }), ` ${reason}`),
-    element('details', {}, element('summary', { textContent: 'How to use the GPU' }), steps),
   );
 }
 
@@ -55,7 +38,6 @@ export function clearAdapter(text = 'No model yet') {
   badge.open = false;
   name.textContent = text;
   facts.replaceChildren(element('p', { textContent: 'Nothing is loaded.' }));
-  note.hidden = true;
 }
 
 document.addEventListener('click', (event) => {

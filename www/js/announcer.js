@@ -6,11 +6,11 @@ const INTERVAL = 3000;
 const region = byId('announcer');
 let said = '';
 let saidAt = -INTERVAL;
-/** @type {{ label: string, score: number } | undefined} */
+/** @type {{ label: string, score?: number } | undefined} */
 let waiting;
 let timer = 0;
 
-/** @param {{ label: string, score: number } | undefined} top */
+/** @param {{ label: string, score?: number } | undefined} top without a score where it is no answer */
 export function announce(top) {
   if (!top || top.label === said) {
     waiting = undefined;
@@ -31,6 +31,6 @@ function speak() {
   if (!waiting) return;
   said = waiting.label;
   saidAt = performance.now();
-  region.textContent = `${said}, ${percent(waiting.score)}`;
+  region.textContent = waiting.score === undefined ? said : `${said}, ${percent(waiting.score)}`;
   waiting = undefined;
 }

@@ -6,6 +6,7 @@ const start = byId('start-camera');
 const stop = byId('stop-camera');
 const flip = byId('flip-camera');
 const choice = byId('camera-select');
+const field = choice.closest('label');
 
 /**
  * @param {HTMLVideoElement} video
@@ -47,7 +48,8 @@ export function cameraControls(video, { onStart, onStop, onError }) {
     const held = document.activeElement;
     start.hidden = camera.active;
     stop.hidden = !camera.active;
-    flip.disabled = choice.disabled = !camera.active;
+    flip.hidden = !camera.active;
+    field.hidden = !camera.active || choice.options.length < 2;
     if (held === start && camera.active) stop.focus();
     if (held === stop && !camera.active) start.focus();
   };
@@ -56,6 +58,7 @@ export function cameraControls(video, { onStart, onStop, onError }) {
     const cameras = await listCameras();
     choice.replaceChildren(...cameras.map(({ id, name }) => element('option', { value: id, textContent: name })));
     choice.value = camera.deviceId;
+    reflect();
   };
 
   const stopCamera = () => {

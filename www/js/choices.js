@@ -1,5 +1,5 @@
 /**
- * Which model, where, and how: the fields of the model panel and the address of the page.
+ * Which model, where, and how: the fields of the drawer and the address of the page.
  * `?model=` is a built-in name, a hub id or the address of a folder; `?device=auto|webgpu|cpu`; `?worker=1|0`;
  * `?hub=` is where hub ids are resolved instead of the default.
  */
@@ -11,11 +11,12 @@ const worker = byId('worker-toggle');
 const hubForm = byId('hub-form');
 const hubId = byId('hub-id');
 
-/** @typedef {{ key: string, name: string, source: any, shareable: boolean }} Choice */
+/** @typedef {{ key: string, name: string, source: any, shareable: boolean }} Model */
+/** @typedef {Model & { device: string, worker: boolean }} Choice */
 
-/** @type {Map<string, Choice>} */
+/** @type {Map<string, Model>} */
 const known = new Map();
-for (const option of select.options) known.set(option.value, { key: option.value, name: option.textContent.replace(' (built in)', ''), source: option.value, shareable: true });
+for (const option of select.options) known.set(option.value, { key: option.value, name: option.textContent, source: option.value, shareable: true });
 /** The model that a page without wishes loads: the first of the list. */
 export const FALLBACK = select.options[0].value;
 
@@ -25,8 +26,7 @@ export function fromAddress() {
   const wanted = parameters.get('device') ?? 'auto';
   if ([...device.options].some((option) => option.value === wanted)) device.value = wanted;
   worker.checked = !['0', 'false', 'off'].includes(parameters.get('worker') ?? '1');
-  const model = parameters.get('model');
-  return model ? choose(model) : choose(FALLBACK);
+  return choose(parameters.get('model') || FALLBACK);
 }
 
 /** Selects a built-in model, a hub id or an address. @param {string} id @returns {Choice} */
@@ -45,16 +45,22 @@ export function chooseFiles(files) {
   return settle(key);
 }
 
-/** The part of the load options that the panel decides. */
-export function loadOptions() {
+/** The part of the package's load options that the page decides. @param {Choice} choice */
+export function loadOptions({ device, worker }) {
   const baseUrl = new URLSearchParams(location.search).get('hub');
-  return { device: device.value, worker: worker.checked, ...(baseUrl ? { baseUrl } : {}) };
+  return { device, worker, ...(baseUrl ? { baseUrl } : {}) };
 }
 
 /** The same model on the CPU. @param {Choice} choice @returns {Choice} */
-export function onCpu({ key }) {
-  device.value = 'cpu';
-  return settle(key);
+export function onCpu(choice) {
+  return restore({ ...choice, device: 'cpu' });
+}
+
+/** Sets the fields to a choice of before. @param {Choice} choice @returns {Choice} */
+export function restore(choice) {
+  device.value = choice.device;
+  worker.checked = choice.worker;
+  return settle(choice.key);
 }
 
 /** @param {(choice: Choice) => void} onChoice */
@@ -68,28 +74,29 @@ export function listen(onChoice) {
   });
 }
 
-/** @param {Choice} choice */
-function add(choice) {
-  if (!known.has(choice.key)) select.append(element('option', { value: choice.key, textContent: choice.name }));
-  known.set(choice.key, choice);
+/** @param {Model} model */
+function add(model) {
+  if (!known.has(model.key)) select.append(element('option', { value: model.key, textContent: model.name }));
+  known.set(model.key, model);
 }
 
 /** @param {string} key @returns {Choice} */
 function settle(key) {
   select.value = key;
-  const choice = known.get(key) ?? known.get(FALLBACK);
-  if (!choice) throw new Error('The page offers no model.');
+  const model = known.get(key) ?? known.get(FALLBACK);
+  if (!model) throw new Error('The page offers no model.');
+  const choice = { ...model, device: device.value, worker: worker.checked };
   remember(choice);
   return choice;
 }
 
 /** Keeps the choices in the address, so that it can be sent to somebody. @param {Choice} choice */
-function remember({ source, shareable }) {
+function remember({ source, shareable, device, worker }) {
   const address = new URL(location.href);
   const set = (/** @type {string} */ name, /** @type {string} */ value, /** @type {string} */ usual) =>
     value === usual ? address.searchParams.delete(name) : address.searchParams.set(name, value);
   set('model', shareable ? source : FALLBACK, FALLBACK);
-  set('device', device.value, 'auto');
-  set('worker', worker.checked ? '1' : '0', '1');
+  set('device', device, 'auto');
+  set('worker', worker ? '1' : '0', '1');
   history.replaceState(null, '', address);
 }

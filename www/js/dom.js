@@ -21,7 +21,7 @@ export function byId(id) {
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith('data-') || name.startsWith('aria-') || name === 'scope') made.setAttribute(name, String(value));
+    if (name.startsWith('data-') || name.startsWith('aria-') || name === 'scope' || name === 'role') made.setAttribute(name, String(value));
     else made[name] = value;
   }
   made.append(...children);

@@ -1,11 +1,13 @@
-/** Says that the model is not sure, and names a few things that it knows. */
+/** Says what to do when the model is not sure, and names a few things that it knows. */
 import { byId } from './dom.js';
+import { viewer } from './viewer.js';
 
 const NAMED = 5;
 const note = byId('doubt');
 const readings = byId('predictions');
 /** @type {readonly string[] | undefined} */
 let named;
+let some = '';
 
 /** @param {{ labels: readonly string[], unknown: number | null }} info */
 export function showDoubt({ labels, unknown }) {
@@ -13,9 +15,10 @@ export function showDoubt({ labels, unknown }) {
     named = labels;
     const known = labels.filter((_, index) => index !== unknown);
     // From the first half of the list, the same ones every time, so that the sentence stands still.
-    const some = Array.from({ length: NAMED }, (_, i) => known[Math.floor(((i + 0.2) * known.length) / NAMED / 2)]);
-    note.textContent = `Not sure. Hold something closer to the camera. It knows things like ${[...new Set(some)].join(', ')}.`;
+    const few = Array.from({ length: NAMED }, (_, i) => known[Math.floor(((i + 0.2) * known.length) / NAMED / 2)]);
+    some = [...new Set(few)].join(', ');
   }
+  note.textContent = `${viewer.live ? 'Hold something closer to the camera' : 'It may be none of the things it knows'}. It knows things like ${some}.`;
   note.hidden = false;
   readings.classList.add('quiet');
 }

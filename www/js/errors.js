@@ -27,7 +27,7 @@ const LOADING = {
   }),
   AbortError: () => ({ title: 'Loading was cancelled', kind: 'cancelled', steps: [], actions: ['again', 'builtin'] }),
   WebmambaError: () => ({ title: 'The model stopped', steps: [], actions: ['again', 'cpu'] }),
-  NoModelError: () => ({ title: 'No model is loaded', kind: 'cancelled', steps: [], actions: ['again', 'builtin'] }),
+  NoModelError: () => ({ title: 'No model is loaded yet', kind: 'cancelled', steps: [], actions: ['again', 'builtin'] }),
   PackageMissingError: () => ({
     title: 'The webmamba package is not here', actions: [],
     steps: ['Build it with “make web”, which puts it next to this page as webmamba/.', 'Serve the page over http: modules do not load from file addresses.'],

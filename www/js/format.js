@@ -21,6 +21,7 @@ export function milliseconds(ms) {
 
 /** @param {number} score a probability */
 export function percent(score) {
+  if (score > 0 && score < 0.001) return '< 0.1 %';
   const shown = score * 100;
   return `${shown >= 99.95 ? '100' : shown.toFixed(1)} %`;
 }

@@ -1,6 +1,7 @@
 /** Paints a class activation map over the shown frame: where the model looks, from dark (against) to bright (for the class). */
 import { byId } from './dom.js';
 import { upsample } from './upsample.js';
+import { viewer } from './viewer.js';
 
 const SIZE = 96;
 /** Ten even steps of matplotlib's inferno, perceptually uniform. */
@@ -49,7 +50,7 @@ export function clearHeatmap() {
   canvas.hidden = true;
 }
 
-/** The frame is shown as `object-fit: contain`; the map's region goes through the same transform. */
+/** The map's region goes through the same transform as the picture (`fit` of the viewer). */
 function draw(/** @type {NonNullable<typeof shown>} */ { region, frame: [width, height] }) {
   canvas.hidden = false;
   const density = window.devicePixelRatio || 1;
@@ -59,7 +60,7 @@ function draw(/** @type {NonNullable<typeof shown>} */ { region, frame: [width, 
   if (canvas.height !== Math.round(boxHeight)) canvas.height = Math.round(boxHeight);
   const context = canvas.getContext('2d');
   if (!context || !width || !height) return;
-  const scale = Math.min(boxWidth / width, boxHeight / height);
+  const scale = fitted(boxWidth / width, boxHeight / height);
   const left = (boxWidth - width * scale) / 2 + region.x * scale;
   const top = (boxHeight - height * scale) / 2 + region.y * scale;
   const [w, h] = [region.width * scale, region.height * scale];
@@ -68,6 +69,11 @@ function draw(/** @type {NonNullable<typeof shown>} */ { region, frame: [width, 
   context.imageSmoothingQuality = 'high';
   context.drawImage(small, left, top, w, h);
   corners(context, left, top, w, h, density);
+}
+
+/** @param {number} across @param {number} down how much larger the box is than the picture */
+function fitted(across, down) {
+  return viewer.fit === 'cover' ? Math.max(across, down) : Math.min(across, down);
 }
 
 /** Marks the part of the image that the model was shown. */

@@ -3,49 +3,72 @@ import { clearAdapter, showAdapter } from './adapter.js';
 import { cameraControls } from './camera-controls.js';
 import * as choices from './choices.js';
 import { byId } from './dom.js';
-import { clearError, errorIsShown, showError } from './error-panel.js';
+import { yieldToPicture } from './drawer.js';
 import { acceptFiles } from './files.js';
-import { clearHeatmap } from './heatmap.js';
+import './full-screen.js';
 import { clearFacts, showFacts } from './model-facts.js';
 import { ModelSession } from './model-session.js';
 import { openProfile, profileIsOpen, timeLayers } from './profile-panel.js';
 import { Progress } from './progress.js';
-import { clearReadings, lookOnce, watch } from './readings.js';
+import { clearReadings, hideHeatmap, lookOnce, watch } from './readings.js';
 import './serpent.js';
 import { setState } from './state.js';
+import { clearThings, showThings } from './things.js';
+import { clearError, showError } from './toast.js';
 import { video, viewer } from './viewer.js';
 import { Work } from './work.js';
 
-const SAMPLES = { chelsea: 'chelsea.png', coffee: 'coffee.png', astronaut: 'astronaut.png', rocket: 'rocket.jpg' };
+const SAMPLES = { chelsea: 'chelsea.png', coffee: 'coffee.png', astronaut: 'astronaut.png' };
 const samples = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('[data-sample]')]);
 
 const work = new Work();
-const session = new ModelSession(importPackage, (error) => {
-  clearModel();
-  fail(error);
+const session = new ModelSession(importPackage, {
+  onReplace: () => work.stop(),
+  onLost: (error) => {
+    const lost = running;
+    clearModel();
+    fail(error, { wanted: lost });
+  },
 });
 const { camera, stopCamera } = cameraControls(video, {
-  onStart: () => useSource(() => viewer.camera(camera.mirrored)),
+  onStart: () => {
+    comeIntoSight();
+    useSource(() => viewer.camera(camera.mirrored));
+  },
   onStop: () => useSource(() => (viewer.kind === 'camera' ? viewer.clear() : undefined)),
-  onError: (error) => fail(error, 'camera'),
+  onError: (error) => fail(error, { where: 'camera' }),
 });
-let choice = choices.fromAddress();
+/** @type {choices.Choice | undefined} that of the model that works */
+let running;
+/** The model failed at what is shown; it is not tried again before something changes. */
+let stopped = false;
 
-/** @param {unknown} error @param {'camera' | 'other'} [where] */
-function fail(error, where = 'other') {
-  work.stop();
-  setState('error', session.model ? 'Stopped' : 'No model is loaded');
+/**
+ * Tells an error. The model that works goes on.
+ * @param {unknown} error
+ * @param {{ where?: 'camera' | 'other', wanted?: choices.Choice | undefined }} [about] the choice that failed to load
+ */
+function fail(error, { where = 'other', wanted = running } = {}) {
+  refresh();
+  const again = wanted ?? choices.choose(choices.FALLBACK);
   showError(error, where, {
-    again: () => load(choice),
-    builtin: choice.key === choices.FALLBACK ? undefined : () => load(choices.choose(choices.FALLBACK)),
-    cpu: () => load(choices.onCpu(choice)),
+    again: () => load(choices.restore(again)),
+    builtin: (session.model ? running : again)?.key === choices.FALLBACK ? undefined : () => load(choices.choose(choices.FALLBACK)),
+    cpu: () => load(choices.onCpu(again)),
     camera: () => byId('start-camera').click(),
     dismiss: () => {
       clearError();
       byId('stage').focus();
+      stopped = false;
       refresh();
     },
   });
+}
+
+/** The work on the model failed. @param {unknown} error */
+function failAtWork(error) {
+  stopped = true;
+  fail(error);
 }
 
 async function importPackage() {
@@ -56,45 +79,57 @@ async function importPackage() {
   }
 }
 
-/** Loads a model, and goes on with the source that is shown. @param {choices.Choice} wanted */
+/** Loads a model; the one that works does so until the new one is ready. @param {choices.Choice} wanted */
 async function load(wanted) {
-  choice = wanted;
   clearError();
-  clearModel('Loading');
+  yieldToPicture();
   setState('loading', `Loading ${wanted.name}`);
-  const progress = new Progress();
+  if (!session.model) clearAdapter('Loading');
+  const progress = new Progress(wanted.name);
+  const options = choices.loadOptions(wanted);
+  let current = true;
   try {
-    await work.stop();
     const model = await session.load(wanted.source, {
-      ...choices.loadOptions(),
+      ...options,
       onProgress: (/** @type {any} */ event) => {
-        if (choice === wanted && session.loading) setState('loading', progress.report(event), progress.phase);
+        if (current && session.loading) setState('loading', progress.report(event), progress.phase);
       },
     });
     if (!model) return;
     progress.done();
-    showAdapter(model.info, choices.loadOptions().device);
+    running = wanted;
+    stopped = false;
+    clearReadings();
+    showAdapter(model.info, options.device);
     showFacts(model.info);
+    showThings(model.info);
+    refresh();
   } catch (error) {
     progress.done();
-    clearModel();
-    fail(error);
-    return;
+    if (running) choices.restore(running);
+    else clearModel();
+    // Whoever cancels and sees the old model go on needs no telling.
+    if (running && /** @type {Error} */ (error).name === 'AbortError') refresh();
+    else fail(error, { wanted });
+  } finally {
+    current = false;
   }
-  refresh();
 }
 
-/** @param {string} [badge] */
-function clearModel(badge) {
+/** Nothing works any more. */
+function clearModel() {
+  running = undefined;
   clearReadings();
-  clearAdapter(badge);
+  clearAdapter();
   clearFacts();
+  clearThings();
 }
 
 /** Changes what is shown, and starts to classify it. @param {() => unknown} change false where it was overtaken */
 async function useSource(change) {
   clearError();
   clearReadings();
+  stopped = false;
   for (const sample of samples) sample.setAttribute('aria-pressed', 'false');
   try {
     if ((await change()) === false) return;
@@ -112,36 +147,50 @@ function refresh() {
   const model = session.model;
   const paused = document.hidden && viewer.live;
   document.body.dataset.paused = String(paused);
-  if (session.loading) return;
-  if (!model) setState('error', 'No model is loaded: choose one');
-  else if (viewer.kind === 'none') setState('ready', `${choice.name} is ready`);
-  else if (paused) setState('running', 'Paused while this tab is hidden');
-  else setState('running', `${choice.name} is ${viewer.live ? 'watching' : 'looking'}`);
+  reflect(paused, !viewer.live);
   work.start(async (signal) => {
-    if (!model || paused || viewer.kind === 'none') return;
+    if (!model || stopped || paused || viewer.kind === 'none') return;
     if (viewer.live) {
       if (video.paused) await video.play();
       await watch(model, signal);
     } else {
       await lookOnce(model, signal);
-      if (!signal.aborted) setState('ready', `${choice.name} is ready`);
-      if (!signal.aborted && profileIsOpen()) await timeLayers(session.model);
+      if (signal.aborted) return;
+      reflect(false, false);
+      if (profileIsOpen()) await timeLayers(model);
     }
-  }, fail);
+  }, failAtWork);
 }
 
-/** Times the layers on the shown frame; a running loop waits meanwhile. */
+/** Says what the page is doing; while a model is loaded, its progress does. @param {boolean} paused @param {boolean} looking */
+function reflect(paused, looking) {
+  if (session.loading) return;
+  if (!session.model || !running) setState('error', 'No model is loaded');
+  else if (stopped) setState('error', 'Stopped');
+  else if (viewer.kind === 'none') setState('ready', `${running.name} is ready`);
+  else if (paused) setState('running', 'Paused while this tab is hidden');
+  else if (viewer.live) setState('running', `${running.name} is watching`);
+  else if (looking) setState('running', `${running.name} is looking`);
+  else setState('ready', running.name);
+}
+
+/** Times the steps on what is shown; a running loop waits meanwhile. */
 function measure() {
-  const { live } = viewer;
   work.start(async (signal) => {
     await timeLayers(session.model);
-    if (live && !signal.aborted && !errorIsShown()) refresh();
-  }, fail);
+    if (viewer.live && !signal.aborted) refresh();
+  }, failAtWork);
+}
+
+/** On a small screen the button may be far from the picture. */
+function comeIntoSight() {
+  byId('stage').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
 }
 
 /** A picture takes the place of the camera. @param {File | string} source @param {string} name */
 function showPicture(source, name) {
   stopCamera();
+  comeIntoSight();
   return useSource(() => viewer.picture(source, name));
 }
 
@@ -168,8 +217,8 @@ byId('cancel-load').addEventListener('click', () => {
   session.cancel();
 });
 byId('heatmap-toggle').addEventListener('change', (/** @type {any} */ event) => {
-  if (!event.target.checked) clearHeatmap();
-  if (!errorIsShown()) refresh();
+  if (!event.target.checked) hideHeatmap();
+  refresh();
 });
 byId('profile-toggle').addEventListener('change', (/** @type {any} */ event) => {
   openProfile(event.target.checked);
@@ -177,7 +226,7 @@ byId('profile-toggle').addEventListener('change', (/** @type {any} */ event) => 
 });
 byId('profile-again').addEventListener('click', measure);
 document.addEventListener('visibilitychange', () => {
-  if (!viewer.live || errorIsShown()) return;
+  if (!viewer.live) return;
   if (document.hidden) video.pause();
   refresh();
 });
@@ -189,4 +238,4 @@ window.addEventListener('pagehide', () => {
   useSource(() => viewer.clear());
 });
 
-load(choice);
+load(choices.fromAddress());

@@ -1,13 +1,17 @@
-/** At most one model is loaded at a time. Loading another one cancels a load under way and disposes of the old one. */
+/** The model that works. Another one takes its place when it is ready, not before; a load cancels the one under way. */
 
 export class ModelSession {
   /** The loaded ImageClassifier. @type {any} */ model;
   /** @type {AbortController | undefined} */ #loading;
   /** @type {Promise<unknown>} one load after the other, also where the older was cancelled */ #last = Promise.resolve();
 
-  /** @param {() => Promise<any>} importPackage @param {(error: Error) => void} onLost */
-  constructor(importPackage, onLost) {
+  /**
+   * @param {() => Promise<any>} importPackage
+   * @param {{ onReplace: () => Promise<void>, onLost: (error: Error) => void }} events `onReplace` ends the work on the old model
+   */
+  constructor(importPackage, { onReplace, onLost }) {
     this.importPackage = importPackage;
+    this.onReplace = onReplace;
     this.onLost = onLost;
   }
 
@@ -21,7 +25,6 @@ export class ModelSession {
     const mine = new AbortController();
     this.#loading = mine;
     const run = this.#last.then(async () => {
-      await this.dispose();
       const { ImageClassifier } = await this.importPackage();
       mine.signal.throwIfAborted();
       return ImageClassifier.load(source, { ...options, signal: mine.signal });
@@ -34,12 +37,7 @@ export class ModelSession {
         mine.signal.throwIfAborted();
         return undefined;
       }
-      this.model = model;
-      model.lost?.then((/** @type {Error} */ error) => {
-        if (this.model !== model) return;
-        this.dispose().catch((reason) => console.warn('After the loss of the device:', reason));
-        this.onLost(error);
-      });
+      await this.#replace(model);
       return model;
     } catch (error) {
       if (this.#loading !== mine) return undefined;
@@ -49,17 +47,25 @@ export class ModelSession {
     }
   }
 
+  /** @param {any} model */
+  async #replace(model) {
+    const old = this.model;
+    this.model = model;
+    await this.onReplace();
+    await old?.dispose();
+    model.lost?.then((/** @type {Error} */ error) => {
+      if (this.model !== model) return;
+      this.model = undefined;
+      model.dispose().catch((/** @type {unknown} */ reason) => console.warn('After the loss of the device:', reason));
+      this.onLost(error);
+    });
+  }
+
   get loading() {
     return this.#loading !== undefined;
   }
 
   cancel() {
     this.#loading?.abort();
-  }
-
-  async dispose() {
-    const old = this.model;
-    this.model = undefined;
-    await old?.dispose();
   }
 }

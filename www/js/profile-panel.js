@@ -19,13 +19,13 @@ export function profileIsOpen() {
 /** Times the layers of the model on what is shown. @param {any} model */
 export async function timeLayers(model) {
   if (!model) return say('Load a model first.');
-  if (viewer.kind === 'none') return say('Start the camera or open a picture: the profile is measured on what is shown.');
+  if (viewer.kind === 'none') return say('Start the camera or open a picture: the steps are timed on what is shown.');
   say('Measuring');
   try {
     show(await model.profile());
   } catch (error) {
     console.error(error);
-    say(`The layers cannot be timed here. ${/** @type {Error} */ (error).message}`);
+    say(`The steps cannot be timed here. ${/** @type {Error} */ (error).message}`);
   }
 }
 
@@ -50,13 +50,14 @@ function show(entries) {
     element('td', { className: 'kernel', textContent: kernel }),
     element('td', { className: 'ms', textContent: ms.toFixed(ms < 1 ? 3 : 2) }),
     element('td', { className: 'time' }, timeBar(ms / longest))));
-  const head = element('thead', {}, element('tr', {}, ...[['Layer', ''], ['Operator', 'op'], ['Kernel', 'kernel'], ['ms', 'ms'], ['', 'time']].map(
-    ([title, className]) => element('th', { scope: 'col', textContent: title, className }))));
+  const titles = [['Step', ''], ['Operator', 'op'], ['Kernel', 'kernel'], ['ms', 'ms']].map(
+    ([title, className]) => element('th', { scope: 'col', textContent: title, className }));
+  const head = element('thead', {}, element('tr', {}, ...titles, element('td', { className: 'time' })));
   body.replaceChildren(
     element('p', { className: 'summary', textContent:
       `${entries.length} steps take ${milliseconds(total)} ms. ${slowest.length < entries.length
         ? `The ${slowest.length} slowest, below, are ${Math.round(share * 100)} % of it.` : ''} Most of it: ${byOperator(entries, total)}.` }),
-    element('div', { className: 'table-wrap', tabIndex: 0 }, element('table', {}, head, element('tbody', {}, ...rows))),
+    element('div', { className: 'table-wrap', tabIndex: 0, role: 'region', 'aria-label': 'The slowest steps' }, element('table', {}, head, element('tbody', {}, ...rows))),
   );
 }
 

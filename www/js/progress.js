@@ -1,27 +1,29 @@
-/** The progress of loading: one line of text, the four phases, one bar. */
+/** The progress of loading, on the picture: one line of text and one bar. */
 import { byId } from './dom.js';
 import { megabytes } from './format.js';
 
 const PHASES = ['download', 'upload', 'compile', 'warmup'];
 /** About how much of the time each phase takes. */
-const SHARE = { download: 0.6, upload: 0.1, compile: 0.2, warmup: 0.1 };
+const SHARE = [0.6, 0.1, 0.2, 0.1];
+/** What is announced of each phase. */
+const SAID = ['downloading', 'going to the device', 'compiling', 'warming up'];
 
 const bar = byId('load-progress');
 const cancel = byId('cancel-load');
-const chips = [...byId('phases').children];
 
 export class Progress {
   /** What is announced. */
   phase = '';
+  #name;
   #reached = 0;
-  #shown = 0;
   /** How far each phase is; weights may go to the device while they are still being downloaded. */
   #parts = PHASES.map(() => 0);
 
-  constructor() {
+  /** @param {string} name of the model */
+  constructor(name) {
+    this.#name = name;
     bar.hidden = cancel.hidden = false;
     bar.value = 0;
-    for (const chip of chips) chip.dataset.at = 'future';
   }
 
   /**
@@ -34,18 +36,12 @@ export class Progress {
     if (at >= 0) {
       this.#reached = Math.max(this.#reached, at);
       if (!event.file?.endsWith('.json')) this.#parts[at] = fraction;
-      const streaming = this.#reached <= PHASES.indexOf('upload');
-      chips.forEach((chip, i) => {
-        if (i < this.#reached && !(streaming && this.#parts[i] < 1)) {
-          chip.dataset.at = 'past';
-          this.#parts[i] = 1;
-        } else chip.dataset.at = i <= this.#reached ? 'now' : 'future';
-      });
-      this.#shown = Math.max(this.#shown, this.#parts.reduce((sum, part, i) => sum + part * SHARE[PHASES[i]], 0));
-      bar.value = this.#shown;
+      // Whoever compiles has all of the weights.
+      if (at > 1) this.#parts.fill(1, 0, at);
+      bar.value = Math.max(bar.value, this.#parts.reduce((sum, part, i) => sum + part * SHARE[i], 0));
     }
-    this.phase = `Loading: ${chips[this.#reached].textContent.toLowerCase()}`;
-    return sentence(event, fraction);
+    this.phase = `Loading ${this.#name}: ${SAID[this.#reached]}`;
+    return `Loading ${this.#name}: ${words(event, fraction)}`;
   }
 
   done() {
@@ -53,17 +49,13 @@ export class Progress {
   }
 }
 
-/** @param {{ phase: string, loaded: number, total: number, file?: string }} event @param {number} fraction */
-function sentence({ phase, loaded, total, file }, fraction) {
-  const percent = total > 0 ? `, ${Math.round(fraction * 100)} %` : '';
+/** @param {{ phase: string, loaded: number, total: number }} event @param {number} fraction */
+function words({ phase, loaded, total }, fraction) {
   switch (phase) {
-    case 'download': {
-      const name = file?.split('/').pop() || 'the weights';
-      return `Downloading ${name}: ${megabytes(loaded)}${total > 0 ? ` of ${megabytes(total)}${percent}` : ''}`;
-    }
-    case 'upload': return `Putting the weights on the device: ${megabytes(loaded)}${percent}`;
-    case 'compile': return total > 0 ? `Compiling kernels: ${loaded} of ${total}` : 'Compiling kernels';
-    case 'warmup': return 'Warming up';
-    default: return 'Nearly there';
+    case 'download': return total > 0 ? `${megabytes(loaded)} of ${megabytes(total)}, ${Math.round(fraction * 100)} %` : megabytes(loaded);
+    case 'upload': return `${megabytes(loaded)} on the device`;
+    case 'compile': return total > 0 ? `compiling, ${loaded} of ${total}` : 'compiling';
+    case 'warmup': return 'warming up';
+    default: return 'nearly there';
   }
 }

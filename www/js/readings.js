@@ -1,5 +1,6 @@
 /** The model at work on what is shown, and its results on the page. */
 import { announce, forgetAnnouncement } from './announcer.js';
+import { clearAnswer, showAnswer } from './answer.js';
 import { clearBars, ROWS, showBars } from './bars.js';
 import { byId } from './dom.js';
 import { hideDoubt, showDoubt } from './doubt.js';
@@ -10,6 +11,8 @@ import { video, viewer } from './viewer.js';
 
 const SMOOTHING = 0.6;
 const heatmap = byId('heatmap-toggle');
+const legend = byId('heatmap-legend');
+const legendClass = byId('heatmap-class');
 const steady = new Steady();
 
 /** Classifies the playing video until the signal. @param {any} model @param {AbortSignal} signal */
@@ -28,21 +31,34 @@ export async function lookOnce(model, signal) {
 }
 
 export function clearReadings() {
+  clearAnswer();
   clearBars();
   hideDoubt();
   steady.forget();
   clearTiming();
-  clearHeatmap();
+  hideHeatmap();
   forgetAnnouncement();
+}
+
+export function hideHeatmap() {
+  clearHeatmap();
+  legend.hidden = true;
 }
 
 /** @param {any} model @param {any} result @param {number} [fps] of a video */
 function show(model, result, fps) {
+  showAnswer(result, model.info.unknown);
   showBars(result.predictions);
   if (result.confident) hideDoubt();
   else showDoubt(model.info);
   showTiming(result.timing, fps);
-  if (result.confident) announce(result.predictions[0]);
-  if (result.heatmap && heatmap.checked) showHeatmap(result.heatmap, viewer.size, fps !== undefined);
-  else clearHeatmap();
+  announce(result.confident ? result.predictions[0] : { label: 'Not sure' });
+  if (!result.heatmap || !heatmap.checked) {
+    hideHeatmap();
+    return;
+  }
+  showHeatmap(result.heatmap, viewer.size, fps !== undefined);
+  legend.hidden = false;
+  const name = model.info.labels[result.heatmap.index];
+  if (legendClass.textContent !== name) legendClass.textContent = name;
 }

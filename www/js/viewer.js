@@ -10,6 +10,9 @@ export const video = byId('video');
 const picture = byId('picture');
 let blobUrl = '';
 
+/** How much of the square in the middle, which is what most models see, must stay in sight where the picture fills the frame. */
+const SEEN = { live: 0.74, still: 0.85 };
+
 export const viewer = {
   /** @type {Kind} */
   get kind() {
@@ -28,6 +31,11 @@ export const viewer = {
   /** Width and height of the shown frame in its own pixels. @returns {[number, number]} */
   get size() {
     return this.live ? [video.videoWidth, video.videoHeight] : [picture.naturalWidth, picture.naturalHeight];
+  },
+
+  /** How the picture lies in the frame. @returns {'cover' | 'contain'} */
+  get fit() {
+    return frame.dataset.fit;
   },
 
   clear() {
@@ -73,6 +81,7 @@ export const viewer = {
       this.clear();
       throw unreadable(name, cause);
     }
+    refit();
     return picture.getAttribute('src') === url;
   },
 };
@@ -82,7 +91,21 @@ function show(/** @type {Kind} */ kind, /** @type {boolean} */ mirrored) {
   frame.dataset.mirrored = String(mirrored);
   video.hidden = kind !== 'camera' && kind !== 'video';
   picture.hidden = kind !== 'image';
+  refit();
 }
+
+/** Fills the frame where that hides little of the picture. */
+function refit() {
+  const [width, height] = viewer.size;
+  if (!width || !height) return;
+  const scale = Math.max(frame.clientWidth / width, frame.clientHeight / height);
+  const side = Math.min(width, height);
+  const part = (/** @type {number} */ extent) => Math.min(1, extent / scale / side);
+  const seen = part(frame.clientWidth) * part(frame.clientHeight);
+  frame.dataset.fit = seen >= (viewer.live ? SEEN.live : SEEN.still) ? 'cover' : 'contain';
+}
+new ResizeObserver(refit).observe(frame);
+video.addEventListener('resize', refit);
 
 function release() {
   if (video.hasAttribute('src')) {
