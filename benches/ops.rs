@@ -13,11 +13,13 @@ use std::{
 
 use cases::{Case, benchmark_cases};
 use webmamba::{
-    cpu::CpuExecutor,
-    gpu::{self, GpuDevice, GpuExecutor},
-    plan,
-    program::{AdapterClass, Caps},
-    tensor::Tensor,
+    Tensor,
+    low_level::{
+        cpu::CpuExecutor,
+        gpu::{self, GpuDevice, GpuExecutor},
+        plan,
+        program::{AdapterClass, Caps},
+    },
 };
 
 /// Best of the runs that fit a second, and at least three: the minimum is the least noisy figure on a shared machine.

@@ -3,11 +3,8 @@
 //! Nothing here may panic, and nothing may take memory or time out of proportion to the bytes.
 
 use webmamba::{
-    image::decode::decode_bytes,
-    labels::Labels,
-    models::{Model, ModelOptions},
-    tensor::Bytes,
-    weights::{Incoming, Weights},
+    Labels, Model, ModelOptions, RgbImage, Weights,
+    low_level::{tensor::Bytes, weights::Incoming},
 };
 
 /// Reads everything that a checkpoint has.
@@ -15,7 +12,7 @@ fn read(weights: &Weights) {
     let keys: Vec<String> = weights.keys().map(str::to_owned).collect();
     for key in &keys {
         let shape = weights.shape(key);
-        if let Some(tensor) = weights.stored(key).filter(webmamba::tensor::Tensor::ready) {
+        if let Some(tensor) = weights.stored(key).filter(webmamba::Tensor::ready) {
             assert_eq!(Some(tensor.shape()), shape.as_ref());
             assert_eq!(tensor.bytes().len(), tensor.shape().len() * tensor.dtype().size());
         }
@@ -70,7 +67,7 @@ pub(crate) fn incoming(bytes: &[u8]) {
 
 /// A picture of any format.
 pub(crate) fn image(bytes: &[u8]) {
-    if let Ok(image) = decode_bytes("fuzz", bytes) {
+    if let Ok(image) = RgbImage::decode("fuzz", bytes) {
         assert_eq!(image.pixels().len() as u64, u64::from(image.width()) * u64::from(image.height()) * 3);
     }
 }

@@ -18,6 +18,7 @@ use crate::{
 
 /// One guess.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Prediction {
     /// Class index.
     pub index: usize,
@@ -29,6 +30,7 @@ pub struct Prediction {
 
 /// How long the steps of a call took; for a batch, of all its images together.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Timings {
     /// Resize, crop and normalise.
     pub preprocess: Duration,
@@ -73,6 +75,7 @@ pub struct FrameOptions {
 
 /// What became of a frame.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct FrameResult {
     /// Best first; as many as the classifier was made for.
     pub predictions: Vec<Prediction>,

@@ -139,7 +139,64 @@ pub enum Error {
     },
 }
 
+/// What kind of thing went wrong: what a program decides by, where [`Error`] has what a person reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A file or folder could not be read or written.
+    Io,
+    /// Bytes that are not a usable image.
+    InvalidImage,
+    /// Files that are not a model that can be run: damaged, of another kind, not recognised.
+    UnsupportedCheckpoint,
+    /// An argument that the caller got wrong.
+    InvalidArgument,
+    /// There is no such GPU.
+    NoAdapter,
+    /// The device has no memory for this.
+    OutOfMemory,
+    /// The device went away.
+    DeviceLost,
+    /// The device rejected a command: a defect of this crate or of the driver.
+    Device,
+}
+
+impl ErrorKind {
+    /// The kind in kebab case, as the command line's JSON and the package's `code` have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Io => "io",
+            Self::InvalidImage => "invalid-image",
+            Self::UnsupportedCheckpoint => "unsupported-checkpoint",
+            Self::InvalidArgument => "invalid-argument",
+            Self::NoAdapter => "no-adapter",
+            Self::OutOfMemory => "out-of-memory",
+            Self::DeviceLost => "device-lost",
+            Self::Device => "device",
+        }
+    }
+}
+
 impl Error {
+    /// What kind of thing went wrong.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } => ErrorKind::Io,
+            Self::Image { .. } => ErrorKind::InvalidImage,
+            Self::Checkpoint { .. }
+            | Self::WeightMismatch { .. }
+            | Self::Config { .. }
+            | Self::UnknownArch { .. }
+            | Self::Unrecognised { .. }
+            | Self::Shape { .. } => ErrorKind::UnsupportedCheckpoint,
+            Self::InvalidArgument(_) => ErrorKind::InvalidArgument,
+            Self::NoAdapter { .. } => ErrorKind::NoAdapter,
+            Self::AdapterLimit { .. } | Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            Self::DeviceLost { .. } => ErrorKind::DeviceLost,
+            Self::Gpu { .. } => ErrorKind::Device,
+        }
+    }
+
     /// An [`Error::Io`] about `path`.
     pub fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io { path: path.into(), source }

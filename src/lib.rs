@@ -1,39 +1,63 @@
 //! Mamba-family vision models (MambaVision, MILA) on any GPU through WebGPU, in browsers, and on plain CPUs.
 //!
-//! The way of the data:
+//! A [`Model`] is a checkpoint with what stands beside it, a [`Device`] is where it runs, and a [`Classifier`] is both, ready for
+//! [`RgbImage`]s:
 //!
-//! 1. [`image`] decodes and preprocesses pictures, exactly as timm does.
-//! 2. [`weights`] reads checkpoints as people have them; [`hub`] finds those of the Hugging Face hub.
-//! 3. [`models`] turn weights into a [`graph`] of [`ops`].
-//! 4. [`passes`] rewrite graphs: fold batch norms, fuse what follows a product into it.
-//! 5. [`plan`] lowers a graph to a [`program`] for a kind of device, with its weights as [`packed`] describes them, and assigns
-//!    memory; [`gpu`] and [`cpu`] run it.
-//! 6. [`session`] hides the difference, [`classify`] turns images into labels.
+//! ```
+//! use webmamba::{Classifier, Device, DeviceKind, Model, ModelOptions, RgbImage};
 //!
-//! In WebAssembly builds the module `web` is what the npm package calls.
+//! # fn main() -> webmamba::Result<()> {
+//! # pollster::block_on(async {
+//! // A hardware GPU, else the CPU; and why.
+//! let (device, why) = Device::open(DeviceKind::Auto, None).await?;
+//! // Or `Model::open("MambaVision-T-1K", ..)`: a folder or a file.
+//! let model = Model::embedded("mamba_vision_nano", &ModelOptions::default())?;
+//! // Batches of one, the five best classes.
+//! let mut classifier = Classifier::new(model, &device, 1, 5).await?;
+//! let image = RgbImage::open("tests/images/chelsea.png")?;
+//! let (predictions, _) = classifier.classify(&[image]).await?;
+//! assert_eq!(predictions[0][0].label, "cat");
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! Everything below that is in [`low_level`]. In WebAssembly builds the module `web` is what the npm package calls.
 
-pub mod classify;
-pub mod cpu;
-pub mod error;
-pub mod gpu;
-pub mod graph;
-pub mod hub;
-pub mod image;
-pub mod labels;
-pub mod models;
-pub mod ops;
-#[doc(hidden)]
-pub mod oracle;
-pub mod packed;
-pub mod passes;
-pub mod plan;
+mod classify;
+mod cpu;
+mod error;
+mod gpu;
+mod graph;
+mod hub;
+mod image;
+mod labels;
+pub mod low_level;
+mod models;
+mod ops;
+mod oracle;
+mod packed;
+mod passes;
+mod plan;
 mod platform;
-pub mod program;
-pub mod session;
-pub mod tensor;
+mod program;
+mod session;
+mod tensor;
 mod text;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
-pub mod weights;
+mod weights;
 
-pub use error::{Error, Result};
+pub use classify::{Classifier, Prediction, Timings};
+pub use error::{Error, ErrorKind, Result, WeightReport};
+pub use image::{Preprocess, RgbImage};
+pub use labels::Labels;
+pub use models::{Model, ModelOptions};
+pub use session::{Device, DeviceKind};
+pub use tensor::Tensor;
+pub use weights::Weights;
+
+/// The README's programs are compiled.
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -18,6 +18,7 @@ use crate::{
 
 /// Which device to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum DeviceKind {
     /// A hardware GPU if there is one, else the CPU.
     #[default]

@@ -41,14 +41,14 @@ impl GpuEntry {
     /// it has none or they differ in size.
     ///
     /// # Errors
-    /// `gpu` when the entry has no adapter or the adapter no device.
+    /// `device` when the entry has no adapter or the adapter no device, `out-of-memory` when its limits are below WebGPU's.
     pub async fn open(self, subgroup: u32) -> JsResult<WebDevice> {
         let failed = |error: String| to_js(Error::Gpu { reason: error });
         let adapter = self.0.request_adapter(&Default::default()).await.map_err(|e| failed(e.to_string()))?;
         let (device, queue) = adapter.request_device(&Default::default()).await.map_err(|e| failed(e.to_string()))?;
         let mut summary = AdapterSummary::of(&adapter);
         summary.subgroup = (subgroup > 0).then_some(subgroup);
-        Ok(WebDevice(Device::Gpu(Arc::new(GpuDevice::of(device, queue, summary)))))
+        Ok(WebDevice(Device::Gpu(Arc::new(GpuDevice::of(device, queue, summary).map_err(to_js)?))))
     }
 }
 
@@ -321,24 +321,10 @@ fn object<'a>(fields: impl IntoIterator<Item = (&'a str, JsValue)>) -> JsResult<
     Ok(object)
 }
 
-/// A JavaScript `Error` whose `code` tells the package which of its classes to throw.
+/// A JavaScript `Error` whose `code`, the error's kind, tells the package which of its classes to throw.
 fn to_js(error: Error) -> JsValue {
-    let code = match &error {
-        Error::Image { .. } => "image",
-        Error::Checkpoint { .. }
-        | Error::WeightMismatch { .. }
-        | Error::Config { .. }
-        | Error::UnknownArch { .. }
-        | Error::Unrecognised { .. }
-        | Error::Shape { .. } => "checkpoint",
-        Error::NoAdapter { .. } => "no-gpu",
-        Error::AdapterLimit { .. } | Error::OutOfMemory { .. } => "memory",
-        Error::DeviceLost { .. } => "lost",
-        Error::InvalidArgument(_) | Error::Io { .. } => "argument",
-        Error::Gpu { .. } => "gpu",
-    };
     let value = JsValue::from(js_sys::Error::new(&error.to_string()));
     // Setting a property of a fresh object cannot fail.
-    let _ = Reflect::set(&value, &JsString::from("code"), &JsString::from(code));
+    let _ = Reflect::set(&value, &JsString::from("code"), &JsString::from(error.kind().name()));
     value
 }

@@ -21,12 +21,8 @@ use common::{
 };
 use pollster::block_on;
 use webmamba::{
-    Error,
-    graph::Kind,
-    models::{BuildOptions, Model, ModelOptions},
-    session::{Device, Session},
-    tensor::{DType, Tensor},
-    weights::{Weights, write_safetensors},
+    Device, Error, Model, ModelOptions, Tensor, Weights,
+    low_level::{graph::Kind, models::BuildOptions, session::Session, tensor::DType, weights::write_safetensors},
 };
 
 /// Logits of a manifest's first case, from the checkpoint at `path`, on the CPU.

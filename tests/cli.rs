@@ -8,6 +8,8 @@ mod common;
 mod errors;
 #[path = "cli/eval.rs"]
 mod eval;
+#[path = "cli/examples.rs"]
+mod examples;
 #[path = "cli/inputs.rs"]
 mod inputs;
 #[path = "cli/models.rs"]
@@ -27,10 +29,7 @@ use std::{
 
 use common::{manifest::Manifest, pth_writer};
 use serde_json::{Value, json};
-use webmamba::{
-    tensor::Tensor,
-    weights::{Weights, write_safetensors},
-};
+use webmamba::{Tensor, Weights, low_level::weights::write_safetensors};
 
 /// What a call left behind.
 struct Output {

@@ -6,16 +6,15 @@ mod common;
 use common::{devices, manifest::Manifest};
 use pollster::block_on;
 use webmamba::{
-    classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions},
-    error::Error,
-    gpu::{Frame, Pixels},
-    graph::{Graph, Layout},
-    image::{CropMode, Preprocess, RgbImage, decode::decode_file},
-    models::Model,
-    ops::Add,
-    session::{Device, Session},
-    tensor::Tensor,
-    weights::Weights,
+    Classifier, Device, Error, Model, Preprocess, RgbImage, Tensor, Weights,
+    low_level::{
+        classify::{ClassifierOptions, ClassifierPreparation, FrameOptions},
+        gpu::{Frame, Pixels},
+        graph::{Graph, Layout},
+        image::CropMode,
+        ops::Add,
+        session::Session,
+    },
 };
 
 /// RGBA bytes with an alpha that must not matter.
@@ -24,7 +23,7 @@ fn rgba(image: &RgbImage) -> Vec<u8> {
 }
 
 fn photo(name: &str) -> RgbImage {
-    decode_file(format!("{}/tests/images/{name}", env!("CARGO_MANIFEST_DIR")).as_ref()).unwrap()
+    RgbImage::open(format!("{}/tests/images/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 fn stripes(width: u32, height: u32) -> RgbImage {
@@ -98,7 +97,7 @@ fn frames_give_the_same_on_every_device() {
 
     let mut gpu = classifier(&Device::Gpu(devices::lavapipe()));
     let got = block_on(gpu.classify_frame(&frame, all)).unwrap();
-    let places = |r: &webmamba::classify::FrameResult| r.predictions.iter().map(|p| p.index).collect::<Vec<_>>();
+    let places = |r: &webmamba::low_level::classify::FrameResult| r.predictions.iter().map(|p| p.index).collect::<Vec<_>>();
     assert_eq!(places(&got), places(&wanted));
     assert!(common::manifest::rel_err(&got.map.unwrap().values, &map.values) < 1e-4);
     for ((name, got), (_, want)) in block_on(gpu.features(&frame)).unwrap().iter().zip(&stages) {

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use common::devices;
 use pollster::block_on;
 use webmamba::{
-    Error,
-    gpu::{Frame, GpuDevice, GpuExecutor, Pixels},
-    graph::{Graph, Layout},
-    image::{CropMode, Preprocess},
-    models::{BuildOptions, Model, preset},
-    ops::{Act, Activation, LinearAttention, TopK},
-    passes, plan,
-    program::{AdapterClass, Caps, Gpu},
-    session::{Device, DeviceKind, Session},
-    tensor::Tensor,
-    weights::Weights,
+    Device, DeviceKind, Error, Model, Preprocess, Tensor, Weights,
+    low_level::{
+        gpu::{AdapterSummary, Frame, GpuDevice, GpuExecutor, Pixels},
+        graph::{Graph, Layout},
+        image::CropMode,
+        models::{BuildOptions, preset},
+        ops::{Act, Activation, LinearAttention, TopK},
+        passes, plan,
+        program::{AdapterClass, Caps, Gpu},
+        session::Session,
+    },
 };
 
 fn micro_session(device: &Device, batch: usize) -> (Session, Tensor) {
@@ -270,7 +270,36 @@ fn the_best_classes_take_16_bytes_each() {
     let y = graph.op("y", TopK::plain(8), vec![x]).unwrap();
     graph.output("y", y, Layout::Plain);
     let program = plan::lower::<Gpu>(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap();
-    assert_eq!(webmamba::program::device_bytes(&program.outputs()[0].shape), 128);
+    assert_eq!(webmamba::low_level::program::device_bytes(&program.outputs()[0].shape), 128);
+}
+
+/// A device of an adapter of this kind that the program opened for itself.
+fn opened(name: &str, required_limits: wgpu::Limits) -> webmamba::Result<GpuDevice> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapters = block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let adapter = adapters.into_iter().find(|adapter| adapter.get_info().name.contains(name)).unwrap();
+    let wanted = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    let (device, queue) = block_on(adapter.request_device(&wanted)).unwrap();
+    GpuDevice::of(device, queue, AdapterSummary::of(&adapter))
+}
+
+/// The adapter has subgroups and larger limits; this device was opened without.
+#[test]
+fn a_device_of_the_program_is_used_with_what_it_was_opened_with() {
+    let gpu = opened("llvmpipe", wgpu::Limits::default()).unwrap();
+    assert_eq!(gpu.caps().subgroup, None);
+    assert_eq!(gpu.caps().max_storage_binding, 128 << 20);
+    let (mut session, input) = micro_session(&Device::Gpu(Arc::new(gpu)), 1);
+    let (mut other, _) = micro_session(&Device::Cpu, 1);
+    let (got, want) = (block_on(session.run(&input)).unwrap(), block_on(other.run(&input)).unwrap());
+    let worst = got[0].to_f32().iter().zip(&*want[0].to_f32()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-4, "{worst}");
+}
+
+#[test]
+fn a_device_below_webgpus_guarantees_is_refused() {
+    let error = opened("llvmpipe", wgpu::Limits::downlevel_defaults()).unwrap_err();
+    assert!(matches!(&error, Error::AdapterLimit { limit, .. } if limit == "maxStorageBuffersPerShaderStage"), "{error}");
 }
 
 /// 740 million parameters: 3 GB of weights, in pages of buffers with 128 MiB bindings.
@@ -289,7 +318,7 @@ fn the_largest_model_loads_on_lavapipe() {
 /// Weights that exceed a binding on a smaller adapter are split, and every buffer of every preset then fits WebGPU's 128 MiB.
 #[test]
 fn every_preset_fits_webgpu_limits_at_batch_one() {
-    for name in webmamba::models::preset_names() {
+    for name in webmamba::low_level::models::preset_names() {
         let preset = preset(&name).unwrap();
         let options =
             BuildOptions { batch: 1, size: preset.preprocess.size, top_k: Some(TopK::plain(5)), class_activation: false };

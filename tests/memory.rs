@@ -6,7 +6,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use webmamba::weights::{Weights, write_safetensors};
+use webmamba::{Weights, low_level::weights::write_safetensors};
 
 /// Peak resident bytes of a command, from the kernel's account of the process itself.
 fn peak_bytes(command: &mut Command) -> u64 {

@@ -11,13 +11,14 @@ use common::{
 };
 use libtest_mimic::{Arguments, Trial};
 use webmamba::{
-    cpu::CpuExecutor,
-    gpu::GpuExecutor,
-    graph::{Graph, Kind, Layout, Output, Value, arrange},
-    models::{BuildOptions, Model, ModelOptions},
-    passes, plan,
-    tensor::Tensor,
-    weights::Weights,
+    Model, ModelOptions, Tensor, Weights,
+    low_level::{
+        cpu::CpuExecutor,
+        gpu::GpuExecutor,
+        graph::{Graph, Kind, Layout, Output, Value, arrange},
+        models::BuildOptions,
+        passes, plan,
+    },
 };
 
 /// Largest error of logits and pooled features over the standard deviation of the expected tensor.

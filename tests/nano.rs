@@ -6,14 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{devices, manifest::rel_err};
-use webmamba::{
-    classify::Classifier,
-    image::{RgbImage, decode::decode_file},
-    models::{Model, ModelOptions},
-    session::{Device, Session},
-    tensor::Tensor,
-    weights::Weights,
-};
+use webmamba::{Classifier, Device, Model, ModelOptions, RgbImage, Tensor, Weights, low_level::session::Session};
 
 const NAMES: [&str; 2] = ["mamba_vision_nano", "mila_nano"];
 const PHOTOS: [&str; 4] = ["chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg"];
@@ -26,7 +19,7 @@ fn here(path: &str) -> PathBuf {
 }
 
 fn model(name: &str) -> Model {
-    Model::open(&here("models").join(name), &ModelOptions::default()).unwrap()
+    Model::open(here("models").join(name), &ModelOptions::default()).unwrap()
 }
 
 fn cut(photo: &RgbImage, [left, top]: [usize; 2], side: usize) -> RgbImage {
@@ -36,7 +29,7 @@ fn cut(photo: &RgbImage, [left, top]: [usize; 2], side: usize) -> RgbImage {
 
 /// Pieces of the photographs, cut as `training/parity.py` does, as the input of a batch.
 fn pieces(model: &Model) -> Tensor {
-    let photos = PHOTOS.map(|name| decode_file(&here("tests/images").join(name)).unwrap());
+    let photos = PHOTOS.map(|name| RgbImage::open(here("tests/images").join(name)).unwrap());
     let [side, _] = model.preprocess.size;
     let mut input = Vec::new();
     for i in 0..COUNT {
@@ -49,7 +42,7 @@ fn pieces(model: &Model) -> Tensor {
 }
 
 fn check(device: &Device) {
-    let expected = Weights::open(&here("tests/fixtures/nano_logits.safetensors")).unwrap();
+    let expected = Weights::open(here("tests/fixtures/nano_logits.safetensors")).unwrap();
     for name in NAMES {
         let model = model(name);
         let graph = model.graph(&model.options(COUNT)).unwrap().select(&["logits"]).unwrap();
@@ -84,7 +77,7 @@ fn logits_on_swiftshader() {
 fn a_cat_is_a_cat_and_a_cup_a_cup() {
     let mut classifier = pollster::block_on(Classifier::new(model(NAMES[0]), &Device::Cpu, 1, 1)).unwrap();
     for (name, label, enough) in [("chelsea.png", "cat", 8), ("coffee.png", "coffee cup", 9)] {
-        let photo = decode_file(&here("tests/images").join(name)).unwrap();
+        let photo = RgbImage::open(here("tests/images").join(name)).unwrap();
         let (width, height) = (photo.width() as usize, photo.height() as usize);
         let mut said = Vec::new();
         for percent in [100, 90, 80] {

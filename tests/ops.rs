@@ -14,14 +14,16 @@ use common::{
 };
 use libtest_mimic::{Arguments, Trial};
 use webmamba::{
-    cpu::{self, CpuExecutor},
-    gpu::GpuExecutor,
-    graph::{Graph, Layout},
-    ops::{Linear, TopK, choices},
-    oracle,
-    plan::{self, Plan},
-    program::{self, Gpu},
-    tensor::Tensor,
+    Tensor,
+    low_level::{
+        cpu::{self, CpuExecutor},
+        gpu::GpuExecutor,
+        graph::{Graph, Layout},
+        ops::{Linear, TopK, choices},
+        oracle,
+        plan::{self, Plan},
+        program::{self, Gpu},
+    },
 };
 
 /// Bytes watched behind every buffer.
@@ -221,7 +223,7 @@ fn large_weights_are_split_over_bindings() {
     let values = |n: usize| (0..n).map(|i| (i * 31 % 97) as f32 * 0.01 - 0.4).collect::<Vec<f32>>();
     let weight = graph.constant("w", Tensor::from_f32([n, k], values(n * k)).unwrap());
     let bias = graph.constant("b", Tensor::from_f32([n], values(n)).unwrap());
-    let op = Linear { epilogue: webmamba::ops::Epilogue::biased(true) };
+    let op = Linear { epilogue: webmamba::low_level::ops::Epilogue::biased(true) };
     let y = graph.op("y", op, vec![x, weight, bias]).unwrap();
     graph.output("y", y, Layout::Plain);
     let input = Tensor::from_f32([5, k], values(5 * k)).unwrap();

@@ -14,14 +14,14 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use webmamba::image::{RgbImage, decode::decode_file};
+use webmamba::RgbImage;
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
 
 fn photo(name: &str) -> RgbImage {
-    decode_file(&path("images").join(name)).unwrap()
+    RgbImage::open(path("images").join(name)).unwrap()
 }
 
 fn json(name: &str) -> Value {

@@ -10,14 +10,15 @@ use naga::{
     valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator},
 };
 use webmamba::{
-    gpu::shader,
-    graph::Graph,
-    image::Preprocess,
-    models::{Architecture, BuildOptions, MambaVision, Mila, preset, preset_names},
-    ops::TopK,
-    passes, plan,
-    program::{AdapterClass, Caps, Dispatch, Gpu, Kernel},
-    weights::Weights,
+    Preprocess, Weights,
+    low_level::{
+        gpu::shader,
+        graph::Graph,
+        models::{Architecture, BuildOptions, MambaVision, Mila, preset, preset_names},
+        ops::TopK,
+        passes, plan,
+        program::{AdapterClass, Caps, Dispatch, Gpu, Kernel},
+    },
 };
 
 fn architectures() -> Vec<(String, Architecture, [usize; 2])> {

@@ -10,13 +10,13 @@ use common::{
 };
 use pollster::block_on;
 use webmamba::{
-    Error,
-    classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions},
-    gpu::{Frame, Pixels},
-    models::{Model, ModelOptions},
-    session::Device,
-    tensor::{DType, Tensor},
-    weights::{Incoming, Weights, write_safetensors},
+    Classifier, Device, Error, Model, ModelOptions, Tensor, Weights,
+    low_level::{
+        classify::{ClassifierOptions, ClassifierPreparation, FrameOptions},
+        gpu::{Frame, Pixels},
+        tensor::DType,
+        weights::{Incoming, write_safetensors},
+    },
 };
 
 const OPTIONS: ClassifierOptions = ClassifierOptions { batch: 1, top_k: 5, frames: true };
@@ -43,7 +43,7 @@ fn weights_reach_the_device_as_they_arrive() {
     let gpu = Device::Gpu(devices::lavapipe());
     for (name, dtype) in [("mambavision_t", Some(DType::F16)), ("mila_t", None)] {
         let file = file(&Manifest::load(name), dtype);
-        let weights = Weights::from_bytes(name, webmamba::tensor::Bytes::new(file.clone())).unwrap();
+        let weights = Weights::from_bytes(name, webmamba::low_level::tensor::Bytes::new(file.clone())).unwrap();
         let model = Model::new(weights, None, &ModelOptions { size: Some([64, 64]), ..Default::default() }).unwrap();
         let preparation = ClassifierPreparation::new(model, &gpu, OPTIONS).unwrap();
         let wanted = scores(block_on(preparation.finish(|_, _| {})).unwrap());

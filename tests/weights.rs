@@ -14,10 +14,12 @@ mod hostile;
 use common::manifest::{Manifest, fixture, mila_rope};
 use serde_json::{Value, json};
 use webmamba::{
-    error::{Error, Result, WeightReport},
-    models::preset,
-    tensor::{Bytes, DType, Tensor, TensorDesc},
-    weights::{Weights, fill_uniform, fnv1a64},
+    Error, Result, Tensor, WeightReport, Weights,
+    low_level::{
+        models::preset,
+        tensor::{Bytes, DType, TensorDesc},
+        weights::{fill_uniform, fnv1a64},
+    },
 };
 
 /// A safetensors file with this header, and zeros as data.

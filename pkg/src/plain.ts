@@ -11,13 +11,13 @@ const CLASSES: Record<string, ErrorClass> = {
   InvalidOptionError, DownloadError, DisposedError, WorkerError,
 };
 
-/** The classes by the codes that the WebAssembly module gives. */
+/** The classes by the crate's kinds of errors, which the WebAssembly module gives as `code`. */
 const BY_CODE: Record<string, ErrorClass> = {
-  image: InvalidImageError,
-  checkpoint: UnsupportedCheckpointError,
-  'no-gpu': WebGpuUnavailableError,
-  memory: OutOfMemoryError,
-  lost: DeviceLostError,
+  'invalid-image': InvalidImageError,
+  'unsupported-checkpoint': UnsupportedCheckpointError,
+  'no-adapter': WebGpuUnavailableError,
+  'out-of-memory': OutOfMemoryError,
+  'device-lost': DeviceLostError,
 };
 
 /** An error of the WebAssembly module as one of the package's classes; others stay what they are. */

@@ -99,7 +99,26 @@ impl GpuDevice {
     pub async fn open(wanted: Option<&str>) -> Result<Self> {
         let instance = adapter::instance();
         let (adapter, summary) = adapter::choose(&instance, wanted).await?;
-        let limits = adapter.limits();
+        let descriptor = DeviceDescriptor {
+            label: Some("webmamba"),
+            required_features: adapter.features() & (Features::TIMESTAMP_QUERY | Features::SUBGROUP),
+            required_limits: adapter.limits(),
+            experimental_features: ExperimentalFeatures::disabled(),
+            memory_hints: MemoryHints::MemoryUsage,
+            trace: Trace::Off,
+        };
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|e| Error::Gpu { reason: format!("{} could not be opened: {e}", summary.name) })?;
+        Self::of(device, queue, summary)
+    }
+
+    /// Takes a device that somebody else has opened, and what is known of its adapter. Kernels keep to the limits and features
+    /// that the device was opened with, which may be fewer than the adapter's.
+    ///
+    /// # Errors
+    /// [`Error::AdapterLimit`] when it was opened with less than WebGPU guarantees.
+    pub fn of(device: wgpu::Device, queue: wgpu::Queue, summary: AdapterSummary) -> Result<Self> {
+        let limits = device.limits();
         for (limit, needed, available) in [
             ("maxStorageBuffersPerShaderStage", MIN_STORAGE_BUFFERS, limits.max_storage_buffers_per_shader_stage),
             ("maxComputeInvocationsPerWorkgroup", 256, limits.max_compute_invocations_per_workgroup),
@@ -110,21 +129,6 @@ impl GpuDevice {
                 return Err(Error::AdapterLimit { adapter: summary.name, limit: limit.into(), needed, available });
             }
         }
-        let descriptor = DeviceDescriptor {
-            label: Some("webmamba"),
-            required_features: adapter.features() & (Features::TIMESTAMP_QUERY | Features::SUBGROUP),
-            required_limits: limits,
-            experimental_features: ExperimentalFeatures::disabled(),
-            memory_hints: MemoryHints::MemoryUsage,
-            trace: Trace::Off,
-        };
-        let opened = adapter.request_device(&descriptor).await;
-        let (device, queue) = opened.map_err(|e| Error::Gpu { reason: format!("{} could not be opened: {e}", summary.name) })?;
-        Ok(Self::of(device, queue, summary))
-    }
-
-    /// Takes a device that somebody else has opened, and what is known of its adapter.
-    pub fn of(device: wgpu::Device, queue: wgpu::Queue, summary: AdapterSummary) -> Self {
         let trouble = Arc::new(Mutex::new(Trouble::default()));
         let lost = trouble.clone();
         device.set_device_lost_callback(move |reason, message| {
@@ -134,8 +138,16 @@ impl GpuDevice {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             stray.lock().unwrap_or_else(PoisonError::into_inner).stray.get_or_insert(error.to_string());
         }));
-        let caps = summary.caps();
-        Self {
+        // In browsers, features pass wgpu by: there the summary has been told what the device has.
+        let has_subgroups = cfg!(target_arch = "wasm32") || device.features().contains(Features::SUBGROUP);
+        let caps = Caps {
+            max_storage_binding: limits.max_storage_buffer_binding_size.min(summary.max_storage_binding),
+            max_workgroup_storage: limits.max_compute_workgroup_storage_size.min(summary.max_workgroup_storage),
+            max_invocations: limits.max_compute_invocations_per_workgroup.min(summary.max_invocations),
+            subgroup: summary.subgroup.filter(|_| has_subgroups),
+            ..summary.caps()
+        };
+        Ok(Self {
             device,
             queue,
             summary,
@@ -145,7 +157,7 @@ impl GpuDevice {
             allocated: AtomicU64::new(0),
             created: Default::default(),
             trouble,
-        }
+        })
     }
 
     /// The adapter.

@@ -43,52 +43,55 @@ pub const FOREIGN_EXTENSIONS: [&str; 38] = [
     "pef", "srw", "x3f",
 ];
 
-/// Decodes an image file.
-///
-/// # Errors
-/// [`Error::Io`] when the file cannot be read (missing, a folder, no permission), [`Error::Image`] as [`decode_bytes`].
-pub fn decode_file(path: &Path) -> Result<RgbImage> {
-    let io = |source| Error::io(path, source);
-    let file = File::open(path).map_err(io)?;
-    let known = file.metadata().map_err(io)?;
-    if known.is_dir() {
-        return Err(io(std::io::ErrorKind::IsADirectory.into()));
+impl RgbImage {
+    /// Decodes an image file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read (missing, a folder, no permission), [`Error::Image`] as [`RgbImage::decode`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let io = |source| Error::io(path, source);
+        let file = File::open(path).map_err(io)?;
+        let known = file.metadata().map_err(io)?;
+        if known.is_dir() {
+            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let name = path.display().to_string();
+        let mut bytes = Vec::with_capacity(known.len().min(MAX_BYTES) as usize);
+        // The length is only a hint: devices and pipes report 0 and may never end.
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(Error::image(name, format!("the file is larger than {} MiB", MAX_BYTES >> 20)));
+        }
+        Self::decode(&name, &bytes)
     }
-    let name = path.display().to_string();
-    let mut bytes = Vec::with_capacity(known.len().min(MAX_BYTES) as usize);
-    // The length is only a hint: devices and pipes report 0 and may never end.
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Error::image(name, format!("the file is larger than {} MiB", MAX_BYTES >> 20)));
-    }
-    decode_bytes(&name, &bytes)
-}
 
-/// Decodes the bytes of an image file; `name` is used in errors.
-///
-/// # Errors
-/// [`Error::Image`] when the bytes are empty, of no supported format, damaged or truncated, or when the image has more than
-/// [`MAX_PIXELS`] pixels or would take more than [`MAX_BYTES`] bytes to decode.
-pub fn decode_bytes(name: &str, bytes: &[u8]) -> Result<RgbImage> {
-    if bytes.is_empty() {
-        return Err(Error::image(name, "the file is empty"));
+    /// Decodes the bytes of an image file; `name` is used in errors.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when the bytes are empty, of no supported format, damaged or truncated, or when the image has more than
+    /// [`MAX_PIXELS`] pixels or would take more than [`MAX_BYTES`] bytes to decode.
+    pub fn decode(name: &str, bytes: &[u8]) -> Result<Self> {
+        if bytes.is_empty() {
+            return Err(Error::image(name, "the file is empty"));
+        }
+        let mut image = match image::guess_format(bytes) {
+            Ok(ImageFormat::Jpeg) => jpeg::decode(bytes).map_err(|reason| Error::image(name, reason))?,
+            Ok(ImageFormat::Png) => decode_png(bytes).map_err(|reason| Error::image(name, reason))?,
+            Ok(ImageFormat::Tiff) if tiff::is_raw(bytes) => return Err(Error::image(name, tiff::RAW)),
+            Ok(format @ (ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Gif | ImageFormat::Tiff)) => {
+                decode_other(bytes, format).map_err(|reason| Error::image(name, reason))?
+            }
+            _ => {
+                let unknown = || "its format is not one of JPEG, PNG, WebP, BMP, GIF and TIFF".into();
+                return Err(Error::image(name, foreign::describe(bytes).unwrap_or_else(unknown)));
+            }
+        };
+        image.pixels.apply_orientation(image.orientation);
+        let (width, height) = (image.pixels.width(), image.pixels.height());
+        let note = image.note;
+        Self::new(width, height, to_rgb(image.pixels)).map(|image| image.noted(note)).map_err(|e| Error::image(name, e))
     }
-    let mut image = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes).map_err(|reason| Error::image(name, reason))?,
-        Ok(ImageFormat::Png) => decode_png(bytes).map_err(|reason| Error::image(name, reason))?,
-        Ok(ImageFormat::Tiff) if tiff::is_raw(bytes) => return Err(Error::image(name, tiff::RAW)),
-        Ok(format @ (ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Gif | ImageFormat::Tiff)) => {
-            decode_other(bytes, format).map_err(|reason| Error::image(name, reason))?
-        }
-        _ => {
-            let unknown = || "its format is not one of JPEG, PNG, WebP, BMP, GIF and TIFF".into();
-            return Err(Error::image(name, foreign::describe(bytes).unwrap_or_else(unknown)));
-        }
-    };
-    image.pixels.apply_orientation(image.orientation);
-    let (width, height) = (image.pixels.width(), image.pixels.height());
-    let note = image.note;
-    RgbImage::new(width, height, to_rgb(image.pixels)).map(|image| image.noted(note)).map_err(|e| Error::image(name, e))
 }
 
 /// Pixels as they are stored, how to turn them, and what was repaired.

@@ -103,7 +103,8 @@ impl Model {
     /// # Errors
     /// Those of [`Weights::open`]; [`Error::Config`], [`Error::UnknownArch`] and [`Error::Unrecognised`] when it cannot be told
     /// what the weights are; [`Error::WeightMismatch`] when they are not what they are said to be.
-    pub fn open(path: &Path, options: &ModelOptions) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
+        let path = path.as_ref();
         let documents = Documents::beside(path)?;
         Self::of(Weights::open(path)?, &documents, options)
     }

@@ -73,7 +73,8 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be read, [`Error::Checkpoint`] when it is damaged, of another format, or cannot be chosen.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let (contents, files) = open::path(path)?;
         Self::of(&path.display().to_string(), contents, files)
     }

@@ -5,10 +5,8 @@ use std::fs;
 use super::{common::manifest::Manifest, micro::Micro};
 use serde_json::{Value, json};
 use webmamba::{
-    Result,
-    image::CropMode,
-    models::{Documents, Model, ModelOptions},
-    weights::{Weights, write_safetensors},
+    Model, ModelOptions, Result, Weights,
+    low_level::{image::CropMode, models::Documents, weights::write_safetensors},
 };
 
 /// The micro model with a changed config and a preprocessor's config.

@@ -7,10 +7,7 @@ use super::{
     micro::Micro,
 };
 use serde_json::{Value, json};
-use webmamba::{
-    models::{Model, ModelOptions},
-    weights::{Weights, write_safetensors},
-};
+use webmamba::{Model, ModelOptions, Weights, low_level::weights::write_safetensors};
 
 /// A folder with the config of the micro model.
 fn folder(micro: &Micro) -> tempfile::TempDir {

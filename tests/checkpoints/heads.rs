@@ -2,12 +2,7 @@
 
 use super::micro::Micro;
 use serde_json::{Value, json};
-use webmamba::{
-    Error, Result,
-    models::{Model, ModelOptions},
-    tensor::Tensor,
-    weights::Weights,
-};
+use webmamba::{Error, Model, ModelOptions, Result, Tensor, Weights};
 
 type Tensors = Vec<(String, Tensor)>;
 

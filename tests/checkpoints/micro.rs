@@ -4,11 +4,8 @@
 use pollster::block_on;
 use serde_json::Value;
 use webmamba::{
-    Result,
-    models::{BuildOptions, Model, ModelOptions},
-    session::{Device, Session},
-    tensor::{DType, Tensor},
-    weights::Weights,
+    Device, Model, ModelOptions, Result, Tensor, Weights,
+    low_level::{models::BuildOptions, session::Session, tensor::DType},
 };
 
 use super::common::manifest::{Manifest, rel_err};

@@ -5,7 +5,7 @@ use super::{
     common::pth_writer::{Node, write_tree},
     micro::{Micro, halved},
 };
-use webmamba::{Error, models::ModelOptions, tensor::Tensor};
+use webmamba::{Error, ModelOptions, Tensor};
 
 #[test]
 fn prefixes_in_any_order_and_depth() {
@@ -66,12 +66,12 @@ fn what_is_no_part_of_the_model_is_passed_over_and_named_once() {
     }
 }
 
-fn written(micro: &Micro, node: Node, state: Option<&str>) -> webmamba::Result<webmamba::models::Model> {
+fn written(micro: &Micro, node: Node, state: Option<&str>) -> webmamba::Result<webmamba::Model> {
     let folder = tempfile::tempdir().unwrap();
     write_tree(&folder.path().join("checkpoint.pth"), &node);
     std::fs::write(folder.path().join("config.json"), micro.config(serde_json::json!({}))).unwrap();
     let options = ModelOptions { state: state.map(str::to_owned), ..Default::default() };
-    webmamba::models::Model::open(&folder.path().join("checkpoint.pth"), &options)
+    webmamba::Model::open(folder.path().join("checkpoint.pth"), &options)
 }
 
 #[test]

@@ -94,8 +94,10 @@ fn images_that_fail_are_named_and_the_others_classified() {
     for (line, name) in lines.iter().zip([&truncated, &good, &empty, &missing, &folder, &glob, &good]) {
         assert_eq!(line["image"], **name);
         let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
-        assert!(*name == good && line["predictions"].is_array() || keys == ["image", "error"], "{line}");
+        assert!(*name == good && line["predictions"].is_array() || keys == ["image", "error", "kind"], "{line}");
     }
+    let kinds: Vec<&str> = lines.iter().filter_map(|line| line["kind"].as_str()).collect();
+    assert_eq!(kinds, ["invalid-image", "invalid-image", "io", "invalid-image", "invalid-image"]);
 }
 
 /// More than one batch, the last one incomplete: the same answers as one by one, in order.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use webmamba::tensor::Tensor;
+use webmamba::Tensor;
 
 use super::{Sandbox, image, webmamba, write};
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use webmamba::tensor::Tensor;
+use webmamba::Tensor;
 
 use super::{Output, Sandbox, image, webmamba};
 

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use super::{Sandbox, webmamba, write};
 use serde_json::{Value, json};
-use webmamba::tensor::Tensor;
+use webmamba::Tensor;
 
 fn zeros(shape: &[usize]) -> Tensor {
     Tensor::from_f32(shape, vec![0.0; shape.iter().product()]).unwrap()

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 use webmamba::{
-    graph::{Graph, Layout},
-    ops::*,
-    tensor::{Shape, Tensor},
-    weights::fill_uniform,
+    Tensor,
+    low_level::{
+        graph::{Graph, Layout},
+        ops::*,
+        tensor::Shape,
+        weights::fill_uniform,
+    },
 };
 
 /// Largest error over the standard deviation of the expected values (over 1 where they hardly vary).

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Once};
 
-use webmamba::{
+use webmamba::low_level::{
     gpu::{self, GpuDevice},
     program::Caps,
 };

@@ -6,8 +6,11 @@ use std::{collections::HashMap, fs, path::PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 use webmamba::{
-    tensor::{Bytes, DType, Shape, Tensor, TensorDesc},
-    weights::fill_uniform,
+    Tensor,
+    low_level::{
+        tensor::{Bytes, DType, Shape, TensorDesc},
+        weights::fill_uniform,
+    },
 };
 
 /// One `fixtures/<name>.json` with its expected arrays.

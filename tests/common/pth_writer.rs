@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use webmamba::tensor::{DType, Tensor};
+use webmamba::{Tensor, low_level::tensor::DType};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// Writes `tensors` to the zip archive `path`, each key after `key_prefix`, as an `OrderedDict` under `outer_key` or bare.

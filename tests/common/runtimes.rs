@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use webmamba::{
+use webmamba::low_level::{
     gpu::GpuDevice,
     ops::{NORMS, Op, PRODUCTS, SCANS},
     program::{AdapterClass, Caps, Choice, Tuning},

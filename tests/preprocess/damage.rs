@@ -3,9 +3,9 @@
 use std::fs;
 
 use serde_json::Value;
-use webmamba::image::{
+use webmamba::{
     RgbImage,
-    decode::{EXTENSIONS, FOREIGN_EXTENSIONS, decode_bytes, decode_file},
+    low_level::image::decode::{EXTENSIONS, FOREIGN_EXTENSIONS},
 };
 
 use super::{path, sha256};
@@ -19,7 +19,7 @@ fn files(ending: &str) -> Vec<(String, Option<String>, Option<bool>)> {
 }
 
 fn decode(name: &str) -> webmamba::Result<RgbImage> {
-    decode_file(&path("fixtures/damaged").join(name))
+    RgbImage::open(path("fixtures/damaged").join(name))
 }
 
 /// Holds every file of an ending against Pillow, but for those that are named.
@@ -117,7 +117,7 @@ fn formats_that_are_not_read_are_named() {
         (tiff(&[(50706, 1, 0x0401)]), "raw file"),
         (b"hello, this is no image at all".to_vec(), "JPEG, PNG, WebP, BMP, GIF and TIFF"),
     ] {
-        let message = decode_bytes("x", &bytes).unwrap_err().to_string();
+        let message = RgbImage::decode("x", &bytes).unwrap_err().to_string();
         assert!(message.contains(words), "{words}: {message}");
     }
 }

@@ -6,13 +6,7 @@ use image::{
     DynamicImage, Frame, GrayAlphaImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba, RgbaImage,
     codecs::gif::GifEncoder,
 };
-use webmamba::{
-    error::{Error, Result},
-    image::{
-        RgbImage,
-        decode::{decode_bytes, decode_file},
-    },
-};
+use webmamba::{Error, Result, RgbImage};
 
 use super::{gradient, json, path, photo, sha256};
 
@@ -71,7 +65,7 @@ fn pixels_equal_pillow() {
         assert_eq!(sha256(pixels.pixels()), image["decoded_rgb8_sha256"], "{file}");
     }
     for image in json("pillow.json")["jpegs"].as_array().unwrap() {
-        let pixels = decode_file(&path("fixtures/preprocess").join(image["file"].as_str().unwrap())).unwrap();
+        let pixels = RgbImage::open(path("fixtures/preprocess").join(image["file"].as_str().unwrap())).unwrap();
         assert_eq!((pixels.width(), pixels.height()), (61, 40));
         assert_eq!(sha256(pixels.pixels()), image["sha256"], "{image}");
     }
@@ -81,7 +75,7 @@ fn pixels_equal_pillow() {
 fn lossless_formats_keep_every_pixel() {
     let image = gradient(31, 17);
     for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP] {
-        let got = decode_bytes("x", &encode(rgb(&image), format)).unwrap();
+        let got = RgbImage::decode("x", &encode(rgb(&image), format)).unwrap();
         assert_eq!(got, image, "{format:?}");
     }
 }
@@ -89,7 +83,7 @@ fn lossless_formats_keep_every_pixel() {
 #[test]
 fn grey_alpha_and_deep_samples_become_rgb() {
     let first = |image: DynamicImage| {
-        let got = decode_bytes("x", &encode(image, ImageFormat::Png)).unwrap();
+        let got = RgbImage::decode("x", &encode(image, ImageFormat::Png)).unwrap();
         assert_eq!((got.width(), got.height()), (3, 2));
         [got.pixels()[0], got.pixels()[1], got.pixels()[2]]
     };
@@ -132,22 +126,22 @@ fn palettes_and_packed_bits_are_expanded() {
     let transparent = chunk(b"tRNS", &[0]);
     // Two pixels of one bit each, behind the row's filter byte: entry 1, then entry 0.
     for extra in [palette.clone(), [palette, transparent].concat()] {
-        let image = decode_bytes("x", &png(2, 1, 1, 3, &extra, &[0, 0b1000_0000])).unwrap();
+        let image = RgbImage::decode("x", &png(2, 1, 1, 3, &extra, &[0, 0b1000_0000])).unwrap();
         assert_eq!(image.pixels(), [200, 100, 50, 10, 20, 30]);
     }
-    let image = decode_bytes("x", &png(2, 1, 4, 0, &[], &[0, 0x3f])).unwrap();
+    let image = RgbImage::decode("x", &png(2, 1, 4, 0, &[], &[0, 0x3f])).unwrap();
     assert_eq!(image.pixels(), [0x33, 0x33, 0x33, 255, 255, 255]);
 }
 
 #[test]
 fn a_palette_that_ends_inside_of_a_colour_is_refused() {
     let palette = chunk(b"PLTE", &[10, 20, 30, 200]);
-    image_error(decode_bytes("x", &png(2, 1, 1, 3, &palette, &[0, 0b1000_0000])), "palette");
+    image_error(RgbImage::decode("x", &png(2, 1, 1, 3, &palette, &[0, 0b1000_0000])), "palette");
 }
 
 #[test]
 fn the_first_frame_of_a_gif() {
-    let image = decode_bytes("x", &gif(&[[200, 10, 60, 255], [1, 2, 3, 255]])).unwrap();
+    let image = RgbImage::decode("x", &gif(&[[200, 10, 60, 255], [1, 2, 3, 255]])).unwrap();
     assert_eq!((image.width(), image.height()), (5, 4));
     assert!(image.pixels().chunks(3).all(|p| p == [200, 10, 60]));
 }
@@ -161,7 +155,7 @@ fn exif(orientation: u8) -> Vec<u8> {
 fn orientations_are_applied() {
     let (w, h) = (6, 4);
     let stored = jpeg(&gradient(w, h));
-    let plain = decode_bytes("x", &stored).unwrap();
+    let plain = RgbImage::decode("x", &stored).unwrap();
     let png_file = encode(rgb(&plain), ImageFormat::Png);
     for orientation in 0..=9 {
         let data = exif(orientation);
@@ -170,7 +164,7 @@ fn orientations_are_applied() {
         let jpeg = [&stored[..2], &app1, &stored[2..]].concat();
         let png = [&png_file[..33], &chunk(b"eXIf", &data), &png_file[33..]].concat();
         for bytes in [jpeg, png] {
-            let turned = decode_bytes("x", &bytes).unwrap();
+            let turned = RgbImage::decode("x", &bytes).unwrap();
             let swapped = (5..=8).contains(&orientation);
             assert_eq!((turned.width(), turned.height()), if swapped { (h, w) } else { (w, h) }, "{orientation}");
             for y in 0..turned.height() {
@@ -199,40 +193,40 @@ fn orientations_are_applied() {
 fn unusable_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     for missing in [folder.path().join("none.png"), folder.path().to_path_buf()] {
-        let error = decode_file(&missing).unwrap_err();
+        let error = RgbImage::open(&missing).unwrap_err();
         assert!(matches!(&error, Error::Io { path, .. } if *path == missing), "{error}");
     }
     // A name that lies is no obstacle; contents that are no image are.
     let file = folder.path().join("photo.jpg");
     fs::write(&file, &samples()[0].1).unwrap();
-    decode_file(&file).unwrap();
+    RgbImage::open(&file).unwrap();
     for (contents, words) in [(&b""[..], "empty"), (b"hello, this is no image at all", "format"), (b"\xff\xd8\xff", "photo.jpg")]
     {
         fs::write(&file, contents).unwrap();
-        let result = decode_file(&file);
+        let result = RgbImage::open(&file);
         assert!(result.as_ref().unwrap_err().to_string().contains("photo.jpg"));
         image_error(result, words);
     }
     // A format that the decoder knows by its signature, but that is not built in.
-    image_error(decode_bytes("x.hdr", b"#?RADIANCE\n\n-Y 1 +X 1\n"), "Radiance");
+    image_error(RgbImage::decode("x.hdr", b"#?RADIANCE\n\n-Y 1 +X 1\n"), "Radiance");
 }
 
 #[test]
 fn headers_that_claim_too_much_are_refused() {
-    image_error(decode_bytes("bomb", &png(60_000, 60_000, 8, 2, &[], &[0; 9])), "60000x60000");
-    image_error(decode_bytes("bomb", &png(2_000_000, 1, 8, 2, &[], &[0; 9])), "2000000x1");
+    image_error(RgbImage::decode("bomb", &png(60_000, 60_000, 8, 2, &[], &[0; 9])), "60000x60000");
+    image_error(RgbImage::decode("bomb", &png(2_000_000, 1, 8, 2, &[], &[0; 9])), "2000000x1");
     // 8 bytes a pixel: few enough pixels, too many bytes.
-    image_error(decode_bytes("bomb", &png(16_000, 16_000, 16, 6, &[], &[0; 9])), "1024 MiB");
+    image_error(RgbImage::decode("bomb", &png(16_000, 16_000, 16, 6, &[], &[0; 9])), "1024 MiB");
     let mut jpeg = jpeg(&gradient(16, 16));
     let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xea, 0x60, 0xea, 0x60]);
-    image_error(decode_bytes("bomb", &jpeg), "60000x60000");
+    image_error(RgbImage::decode("bomb", &jpeg), "60000x60000");
     let mut bmp = encode(rgb(&gradient(4, 4)), ImageFormat::Bmp);
     bmp[18..26].copy_from_slice(&[0x60, 0xea, 0, 0, 0x60, 0xea, 0, 0]);
-    image_error(decode_bytes("bomb", &bmp), "");
+    image_error(RgbImage::decode("bomb", &bmp), "");
     let mut gif = gif(&[[1, 2, 3, 255]]);
     gif[6..10].copy_from_slice(&[0x60, 0xea, 0x60, 0xea]);
-    image_error(decode_bytes("bomb", &gif), "60000x60000");
+    image_error(RgbImage::decode("bomb", &gif), "60000x60000");
 }
 
 /// Planes in layouts that the vector code would read out of bounds.
@@ -244,7 +238,7 @@ fn odd_sampling_of_four_planes_never_panics() {
         for factors in [0x21, 0x12, 0x22, 0x43, 0x44] {
             let mut odd = cmyk.clone();
             odd[frame + 11 + 3 * plane] = factors;
-            if let Ok(image) = decode_bytes("odd", &odd) {
+            if let Ok(image) = RgbImage::decode("odd", &odd) {
                 assert_eq!((image.width(), image.height()), (61, 40));
             }
         }
@@ -254,10 +248,10 @@ fn odd_sampling_of_four_planes_never_panics() {
 #[test]
 fn truncated_files_never_panic() {
     for (format, bytes) in samples() {
-        let whole = decode_bytes(format, &bytes).unwrap();
+        let whole = RgbImage::decode(format, &bytes).unwrap();
         let mut usable = 0;
         for len in 0..bytes.len() {
-            match decode_bytes(format, &bytes[..len]) {
+            match RgbImage::decode(format, &bytes[..len]) {
                 Ok(image) => {
                     assert_eq!((image.width(), image.height()), (whole.width(), whole.height()), "{format} cut at {len}");
                     usable += 1;
@@ -268,7 +262,7 @@ fn truncated_files_never_panic() {
         }
         println!("{format}: {usable} of {} truncations are usable", bytes.len());
         // Only what lies behind the pixels may be lacking.
-        assert!(decode_bytes(format, &bytes[..bytes.len() / 2]).is_err(), "{format}");
+        assert!(RgbImage::decode(format, &bytes[..bytes.len() / 2]).is_err(), "{format}");
     }
 }
 
@@ -286,7 +280,7 @@ fn damaged_files_never_panic() {
                 let at = random(damaged.len());
                 damaged[at] = random(256) as u8;
             }
-            if let Err(error) = decode_bytes(format, &damaged) {
+            if let Err(error) = RgbImage::decode(format, &damaged) {
                 assert!(matches!(error, Error::Image { .. }), "{format}: {error}");
             }
         }

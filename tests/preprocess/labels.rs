@@ -1,6 +1,6 @@
 //! Label files.
 
-use webmamba::{error::Error, labels::Labels};
+use webmamba::{Error, Labels};
 
 fn all(labels: &Labels) -> Vec<&str> {
     (0..labels.len()).filter_map(|i| labels.get(i)).collect()

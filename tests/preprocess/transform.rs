@@ -4,10 +4,7 @@ use std::{fs, time::Instant};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use webmamba::{
-    error::Error,
-    image::{CropMode, Preprocess, RgbImage},
-};
+use webmamba::{Error, Preprocess, RgbImage, low_level::image::CropMode};
 
 use super::{gradient, json, path, photo, sha256};
 

@@ -10,7 +10,7 @@ use super::{
     f32, f32_file, i64, none, refusal,
 };
 use serde_json::{Value, json};
-use webmamba::{error::Error, tensor::Tensor, weights::Weights};
+use webmamba::{Error, Tensor, Weights};
 
 fn pth(name: &str) -> std::path::PathBuf {
     fixture("pth").join(name)
@@ -22,7 +22,7 @@ fn genuine_torch_files_are_read_as_torch_reads_them() {
     let files = expected.as_object().unwrap();
     assert!(files.len() >= 6);
     for (name, tensors) in files {
-        let weights = Weights::open(&pth(name)).unwrap();
+        let weights = Weights::open(pth(name)).unwrap();
         for (key, want) in tensors.as_object().unwrap() {
             let tensor = weights.stored(key).unwrap_or_else(|| panic!("{name} lacks {key}"));
             let values: Vec<f32> = want["values"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect();
@@ -33,13 +33,13 @@ fn genuine_torch_files_are_read_as_torch_reads_them() {
         let extra = usize::from(name == "kinds.pth");
         assert_eq!(weights.len(), tensors.as_object().unwrap().len() + extra, "{name}");
     }
-    assert!(Weights::open(&pth("kinds.pth")).unwrap().stored("f8").is_none());
+    assert!(Weights::open(pth("kinds.pth")).unwrap().stored("f8").is_none());
 }
 
 /// A module saved whole, a state beside a note, and a state under a name of its author's own.
 #[test]
 fn genuine_torch_files_that_hold_more_than_a_state_dictionary_load() {
-    let keys = |name| Weights::open(&pth(name)).unwrap().keys().map(str::to_owned).collect::<Vec<_>>();
+    let keys = |name| Weights::open(pth(name)).unwrap().keys().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(keys("whole_module.pth"), ["weight", "bias"]);
     assert_eq!(keys("not_only_tensors.pth"), ["a"]);
     assert_eq!(keys("other_key.pth").len(), 8);
@@ -74,7 +74,7 @@ fn stored_archives_are_used_where_they_lie_and_deflated_ones_inflated() {
         let mut file = std::io::Cursor::new(Vec::new());
         write_archive(&mut file, &pickle, &sample(), method);
         let file: &'static [u8] = file.into_inner().leak();
-        let weights = Weights::from_bytes("x", webmamba::tensor::Bytes::new(file)).unwrap();
+        let weights = Weights::from_bytes("x", webmamba::low_level::tensor::Bytes::new(file)).unwrap();
         check(&weights);
         let inside = file.as_ptr_range().contains(&weights.stored("a.w").unwrap().bytes().as_ptr());
         assert_eq!(inside, method == zip::CompressionMethod::Stored);

@@ -5,9 +5,8 @@ use std::fs;
 use super::{all, common::manifest::Manifest, f32, f32_file, i64, load, safetensors};
 use half::{bf16, f16};
 use webmamba::{
-    error::Error,
-    tensor::DType,
-    weights::{Weights, write_safetensors},
+    Error, Weights,
+    low_level::{tensor::DType, weights::write_safetensors},
 };
 
 fn invalid<T: std::fmt::Debug>(result: Result<T, Error>) -> String {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{common::manifest::fixture, f32_file};
-use webmamba::{error::Error, tensor::Bytes, weights::Weights};
+use webmamba::{Error, Weights, low_level::tensor::Bytes};
 
 /// Loads and reads everything: either is fine, a panic is not.
 fn survive(file: &[u8]) {

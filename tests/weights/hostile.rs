@@ -9,7 +9,7 @@ use super::{
     },
     f32, f32_file, load, refusal, safetensors,
 };
-use webmamba::{error::Error, tensor::Tensor, weights::Weights};
+use webmamba::{Error, Tensor, Weights};
 use zip::CompressionMethod::{Deflated, Stored};
 
 fn header(text: &str, data: usize) -> String {

@@ -7,12 +7,11 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use webmamba::{
-    Error, Result,
-    hub::HubModel,
-    labels::Labels,
-    models::{Model, ModelOptions, embedded_names, preset},
-    session::{Device, DeviceKind},
-    weights::Weights,
+    Device, DeviceKind, Error, Labels, Model, ModelOptions, Result, Weights,
+    low_level::{
+        hub::HubModel,
+        models::{embedded_names, preset},
+    },
 };
 
 use crate::terminal::note;

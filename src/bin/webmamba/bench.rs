@@ -11,13 +11,15 @@ use clap::Args;
 use indicatif::HumanBytes;
 use serde_json::json;
 use webmamba::{
-    Error, Result,
-    graph::{Graph, Layout},
-    models::{Model, ModelOptions, preset_names},
-    ops::Linear,
-    session::{Device, Session, SessionStats},
-    tensor::{Shape, Tensor},
-    weights::fill_uniform,
+    Device, Error, Model, ModelOptions, Result, Tensor,
+    low_level::{
+        graph::{Graph, Layout},
+        models::preset_names,
+        ops::Linear,
+        session::{Session, SessionStats},
+        tensor::Shape,
+        weights::fill_uniform,
+    },
 };
 
 use crate::{

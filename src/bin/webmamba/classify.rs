@@ -6,12 +6,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
-use webmamba::{
-    classify::{Classifier, Prediction},
-    gpu::AdapterSummary,
-    session::Device,
-    tensor::Tensor,
-};
+use webmamba::{Classifier, Device, ErrorKind, Prediction, Tensor, low_level::gpu::AdapterSummary};
 
 use crate::{
     args::{DeviceArgs, ModelArgs, adapter_name, note_assumptions},
@@ -100,13 +95,13 @@ async fn classify_batch(classifier: &mut Classifier, batch: Vec<Prepared>, print
         let result = match &prepared.input {
             Ok(_) => predictions.next().unwrap_or_else(|| Ok(Vec::new())),
             Err(error) => {
-                printer.failure(&prepared.name, &error.to_string())?;
+                printer.failure(&prepared.name, error.to_string(), error.kind())?;
                 continue;
             }
         };
         match result {
             Ok(predictions) => printer.success(classifier, prepared, &predictions, model)?,
-            Err(error) => printer.failure(&prepared.name, &format!("{}: {error}", prepared.name))?,
+            Err(error) => printer.failure(&prepared.name, format!("{}: {error}", prepared.name), error.kind())?,
         }
     }
     Ok(())
@@ -189,12 +184,12 @@ impl Printer<'_> {
         self.bar.suspend(|| print(&text))
     }
 
-    fn failure(&mut self, name: &str, error: &str) -> Result<(), Failure> {
+    fn failure(&mut self, name: &str, error: String, kind: ErrorKind) -> Result<(), Failure> {
         self.failed += 1;
         self.bar.inc(1);
         self.bar.suspend(|| {
-            note(&format!("error: {}", plain(error)));
-            if self.json { print_json(&json!({ "image": name, "error": error })) } else { Ok(()) }
+            note(&format!("error: {}", plain(&error)));
+            if self.json { print_json(&json!({ "image": name, "error": error, "kind": kind.name() })) } else { Ok(()) }
         })
     }
 }

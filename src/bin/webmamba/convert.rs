@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
-use webmamba::{tensor::DType, weights::Weights};
+use webmamba::{Weights, low_level::tensor::DType};
 
 use crate::{
     args::{find_model, warn_non_finite},

@@ -5,7 +5,7 @@ use std::{process::ExitCode, thread};
 use clap::Args;
 use indicatif::HumanBytes;
 use serde_json::json;
-use webmamba::gpu::{self, AdapterSummary};
+use webmamba::low_level::gpu::{self, AdapterSummary};
 
 use crate::terminal::{Outcome, pairs, plain, print, print_json};
 

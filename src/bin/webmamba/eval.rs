@@ -13,15 +13,7 @@ use std::{
 
 use clap::Args;
 use serde_json::{Value, json};
-use webmamba::{
-    Error, Result,
-    classify::{Classifier, Prediction},
-    gpu::AdapterSummary,
-    labels::Labels,
-    models::Model,
-    session::Device,
-    tensor::Tensor,
-};
+use webmamba::{Classifier, Device, Error, Labels, Model, Prediction, Result, Tensor, low_level::gpu::AdapterSummary};
 
 use crate::{
     args::{DeviceArgs, ModelArgs, adapter_name, note_assumptions},

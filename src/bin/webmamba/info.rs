@@ -6,13 +6,14 @@ use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Map, Value, json};
 use webmamba::{
-    Error, Result,
-    hub::HubModel,
-    models::{Model, ModelOptions, family_of, likely_family, preset, preset_names},
-    passes,
-    plan::{lower, plan},
-    program::{AdapterClass, Caps},
-    weights::Weights,
+    Error, Model, ModelOptions, Result, Weights,
+    low_level::{
+        hub::HubModel,
+        models::{family_of, likely_family, preset, preset_names},
+        passes,
+        plan::{lower, plan},
+        program::{AdapterClass, Caps},
+    },
 };
 
 use crate::{

@@ -9,11 +9,8 @@ use std::{
 };
 
 use webmamba::{
-    Error, Result,
-    image::{
-        RgbImage,
-        decode::{EXTENSIONS, FOREIGN_EXTENSIONS, MAX_BYTES, decode_bytes, decode_file},
-    },
+    Error, Result, RgbImage,
+    low_level::image::decode::{EXTENSIONS, FOREIGN_EXTENSIONS, MAX_BYTES},
 };
 
 use crate::{
@@ -43,7 +40,7 @@ impl Source {
     /// Reads and decodes it.
     pub(crate) fn decode(self) -> Result<RgbImage> {
         match self {
-            Self::File(path) => decode_file(&path),
+            Self::File(path) => RgbImage::open(&path),
             Self::Stdin => {
                 let mut bytes = Vec::new();
                 let read = std::io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes);
@@ -51,7 +48,7 @@ impl Source {
                 if bytes.len() as u64 > MAX_BYTES {
                     return Err(Error::image("-", format!("there are more than {} MiB", MAX_BYTES >> 20)));
                 }
-                decode_bytes("-", &bytes)
+                RgbImage::decode("-", &bytes)
             }
             Self::Nothing(_, error) => Err(error),
         }

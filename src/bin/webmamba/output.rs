@@ -6,9 +6,11 @@ use std::{
 };
 
 use webmamba::{
-    Error,
-    tensor::DType,
-    weights::{Weights, same_file, write_safetensors, write_safetensors_to},
+    Error, Weights,
+    low_level::{
+        tensor::DType,
+        weights::{same_file, write_safetensors, write_safetensors_to},
+    },
 };
 
 use crate::terminal::Failure;

@@ -6,11 +6,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use webmamba::{
-    Error, Result,
-    image::{Preprocess, RgbImage},
-    tensor::Tensor,
-};
+use webmamba::{Error, Preprocess, Result, RgbImage, Tensor};
 
 use crate::inputs::Source;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use webmamba::session::Timing;
+use webmamba::low_level::session::Timing;
 
 use crate::terminal::{ms, rounded};
 

@@ -9,12 +9,8 @@ use std::{
 use clap::Args;
 use safetensors::{Dtype, SafeTensors};
 use webmamba::{
-    Error, Result,
-    graph::Graph,
-    models::{BuildOptions, ModelOptions},
-    session::Session,
-    tensor::Tensor,
-    weights::Weights,
+    Error, ModelOptions, Result, Tensor, Weights,
+    low_level::{graph::Graph, models::BuildOptions, session::Session},
 };
 
 use crate::{

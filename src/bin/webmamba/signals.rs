@@ -1,6 +1,6 @@
 //! Ctrl-C and its like end the program without leaving half of a file behind.
 
-use webmamba::weights::remove_unfinished;
+use webmamba::low_level::weights::remove_unfinished;
 
 /// From now on what is half written is removed before a signal ends the program. To be called before there is a second thread.
 #[cfg(unix)]
