@@ -1,4 +1,4 @@
-// Depthwise convolution; a thread computes four channels of one output pixel.
+// Depthwise convolution, behind channels that pass through; a thread computes four channels of one output pixel.
 #import shared/index
 
 struct Params {
@@ -13,11 +13,12 @@ struct Params {
     stride: u32,
     pad_y: u32,
     pad_x: u32,
+    passed: u32,
 }
 
 // x: (B, H, W, C)
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
-// w: (taps, C)
+// w: (taps, C - passed), with passed % 4 zeros before each row
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;
 // vectors: (2, C): bias, scale
 @group(0) @binding(2) var<storage, read> vectors: array<vec4f>;
@@ -42,6 +43,11 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     if (image >= params.images) {
         return;
     }
+    let first4 = params.passed / 4u;
+    if (c4 < first4) {
+        y[i] = epilogue(x[i], c4, channels4, i, c4, params.channels);
+        return;
+    }
     var acc = vec4f(0.0);
     for (var ky = 0u; ky < params.kernel_h; ky++) {
         // Unsigned: a position above or left of the image wraps to a huge number and fails the comparison too.
@@ -53,9 +59,12 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
             let ix = ox * params.stride + kx - params.pad_x;
             if (ix < params.in_w) {
                 let at = ((image * params.in_h + iy) * params.in_w + ix) * channels4 + c4;
-                acc = fma(x[at], w[(ky * params.kernel_w + kx) * channels4 + c4], acc);
+                acc = fma(x[at], w[(ky * params.kernel_w + kx) * (channels4 - first4) + c4 - first4], acc);
             }
         }
+    }
+    if (c4 * 4u < params.passed) {
+        acc = select(acc, x[i], vec4u(c4 * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.passed));
     }
     y[i] = epilogue(acc, c4, channels4, i, c4, params.channels);
 }

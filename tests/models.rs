@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use common::{
     manifest::{Case, Manifest, rel_err},
@@ -17,6 +17,7 @@ use webmamba::{
         gpu::GpuExecutor,
         graph::{Graph, Kind, Layout, Output, Value, arrange},
         models::BuildOptions,
+        ops::Op,
         passes, plan,
     },
 };
@@ -25,6 +26,11 @@ use webmamba::{
 const LOGITS: f64 = 1e-4;
 /// The same for feature maps of whole models.
 const STAGES: f64 = 3e-4;
+
+/// Small models of every form of every family, of which the official implementations' traces are there too.
+const MICRO: [&str; 4] = ["mambavision_micro", "mila_micro", "mambaout_micro", "mambaout_micro_rw"];
+/// Published variants.
+const WHOLE: [&str; 3] = ["mambavision_t", "mila_t", "mambaout_femto"];
 
 fn model(manifest: &Manifest) -> Model {
     let weights = Weights::from_tensors(&manifest.name, manifest.weights());
@@ -63,7 +69,7 @@ fn runtimes() -> Vec<(String, Arc<Run>)> {
 fn main() {
     let mut trials = Vec::new();
     for (runtime, run) in runtimes() {
-        for name in ["mambavision_micro", "mila_micro", "mambavision_t", "mila_t"] {
+        for name in MICRO.into_iter().chain(WHOLE) {
             for case in Manifest::load(name).cases {
                 let run = run.clone();
                 let title = format!("{name} {} on {runtime}", case.id);
@@ -74,7 +80,7 @@ fn main() {
                 }));
             }
         }
-        for name in ["mambavision_micro", "mila_micro"] {
+        for name in MICRO {
             let run = run.clone();
             trials.push(Trial::test(format!("{name} module by module on {runtime}"), move || {
                 check_trace(name, &*run);
@@ -110,26 +116,40 @@ fn check_case(name: &str, case: &Case, run: &Run) -> f64 {
     of_logits
 }
 
-/// The node that computes a traced module's output: the one of its name, else the last one below it. `elu#0` and its like are
-/// halves of one node here, and operands of scans are parts of what computes them: `(node, part of its channels)`.
-fn node_of(graph: &Graph, traced: &str) -> (Value, Range<usize>) {
-    let (mut name, mut part) = (traced.to_owned(), 0..1);
-    let states = |name: &str| graph.iter().find(|(_, n)| n.name == format!("-exp({}A_log)", name)).unwrap().1.shape().last();
+/// A part of the channels of a node, as wide as what it is compared with.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The one of this number.
+    Nth(usize),
+    /// Where it starts, in its own widths, before the end.
+    End(usize),
+}
+
+/// The nodes that compute a traced module's output: the one of its name, else the parts of it, else the last one below it. `elu#0` and
+/// its like are halves of one node here, and operands of scans and convolutions behind channels that pass through are parts of what
+/// computes them.
+fn nodes_of(graph: &Graph, traced: &str) -> (Vec<Value>, Part) {
+    let (mut name, mut part) = (traced.to_owned(), Part::Nth(0));
     if let Some((base, half)) = traced.split_once('#').filter(|(base, _)| !base.ends_with(".act")) {
         name = base.to_owned();
-        let half: usize = half.parse().unwrap();
-        part = half..half + 1;
+        part = Part::Nth(half.parse().unwrap());
     } else if let Some(mixer) = traced.strip_suffix("scan.delta_raw") {
         name = format!("{mixer}dt_proj");
     } else if let Some(mixer) = traced.strip_suffix("scan.B").or(traced.strip_suffix("scan.C")) {
         name = format!("{mixer}x_proj");
-        part = if traced.ends_with('B') { states(mixer) * 2..states(mixer) } else { states(mixer)..0 };
+        part = Part::End(if traced.ends_with('B') { 2 } else { 1 });
     }
-    let below = format!("{name}.");
     let ops = || graph.iter().filter(|(_, n)| matches!(n.kind, Kind::Op(..)));
-    let exact = ops().filter(|(_, n)| n.name == name).last();
-    let found = exact.or_else(|| ops().filter(|(_, n)| n.name.starts_with(&below)).last());
-    (found.unwrap_or_else(|| panic!("no node computes {traced}")).0, part)
+    let called = |name: &str| ops().filter(|(_, n)| n.name == name).last().map(|(value, _)| value);
+    if let Kind::Op(Op::DepthwiseConv2d(conv), _) = called(&name).map_or(&Kind::Input, |value| &graph.node(value).kind)
+        && conv.passed > 0
+    {
+        part = Part::End(1);
+    }
+    let parts = || Some(vec![called(&format!("{name}.gate"))?, called(&format!("{name}.values"))?]);
+    let below = || ops().filter(|(_, n)| n.name.starts_with(&format!("{name}."))).last().map(|(value, _)| vec![value]);
+    let found = called(&name).map(|value| vec![value]).or_else(parts).or_else(below);
+    (found.unwrap_or_else(|| panic!("no node computes {traced}")), part)
 }
 
 /// Holds every traced sub-module of a micro model against the graph before any pass.
@@ -139,15 +159,16 @@ fn check_trace(name: &str, run: &Run) {
     let case = &manifest.cases[0];
     let input = manifest.input(&case.id);
     let graph = graph_for(&model, &input);
-    assert!(case.expect.trace.len() > 100, "{} traced tensors", case.expect.trace.len());
-    let found: Vec<(Value, Range<usize>)> =
-        case.expect.trace.iter().map(|t| node_of(&graph, t.strip_prefix(&format!("{}.trace.", case.id)).unwrap())).collect();
-    let outputs = found.iter().zip(&case.expect.trace);
-    let outputs = outputs.map(|((value, _), name)| Output { name: name.clone(), value: *value, layout: Layout::Plain }).collect();
-    let results = run(&graph.with_outputs(outputs), &channels_last(&input));
-    for ((traced, (_, part)), got) in case.expect.trace.iter().zip(&found).zip(&results) {
+    assert!(case.expect.trace.len() > 40, "{} traced tensors", case.expect.trace.len());
+    let found: Vec<(Vec<Value>, Part)> =
+        case.expect.trace.iter().map(|t| nodes_of(&graph, t.strip_prefix(&format!("{}.trace.", case.id)).unwrap())).collect();
+    let outputs = found.iter().flat_map(|(values, _)| values);
+    let outputs = outputs.map(|value| Output { name: value.index().to_string(), value: *value, layout: Layout::Plain }).collect();
+    let mut results = run(&graph.with_outputs(outputs), &channels_last(&input)).into_iter();
+    for (traced, (values, part)) in case.expect.trace.iter().zip(&found) {
+        let parts: Vec<Tensor> = results.by_ref().take(values.len()).collect();
         let want = manifest.expected(traced);
-        let mut got = arranged(got, part, &want, traced);
+        let mut got = arranged(&side_by_side(&parts), *part, &want, traced);
         if traced.contains(".elu#") {
             // Upstream adds the one of ELU + 1 outside the module.
             got.iter_mut().for_each(|v| *v -= 1.0);
@@ -155,18 +176,34 @@ fn check_trace(name: &str, run: &Run) {
         let error = rel_err(&got, &want.to_f32());
         assert!(error <= LOGITS, "{name} {traced}: error {error:.2e} of the std");
     }
+    assert!(results.next().is_none());
 }
 
-/// `got`, which is channels-last, as upstream has it: a part of the channels, and channels first in feature maps and scans.
-fn arranged(got: &Tensor, part: &Range<usize>, want: &Tensor, name: &str) -> Vec<f32> {
+/// Tensors that differ in their channels only as one.
+fn side_by_side(parts: &[Tensor]) -> Tensor {
+    let [first, ..] = parts else { panic!("nothing to compare") };
+    let width = parts.iter().map(|part| part.shape().last()).sum();
+    let row =
+        |i: usize| parts.iter().flat_map(move |part| part.to_f32()[i * part.shape().last()..][..part.shape().last()].to_vec());
+    Tensor::from_f32(first.shape().with_last(width), (0..first.shape().rows()).flat_map(row).collect()).unwrap()
+}
+
+/// `got`, which is channels-last, as upstream has it: a part of the channels, and channels first in most feature maps and in scans.
+fn arranged(got: &Tensor, part: Part, want: &Tensor, name: &str) -> Vec<f32> {
     let (width, values, batch) = (got.shape().last(), got.to_f32(), want.shape().dims()[0]);
     if got.shape().rank() == 2 && got.shape().len() == want.shape().len() {
         return values.into_owned();
     }
-    let first = name.contains(".scan.") || (want.shape().rank() == 4 && !name.contains(".rope"));
+    // Of cubes the shape tells nothing; those are of models with channels first.
+    let is_map = want.shape().rank() == 4 && got.shape().rank() == 4;
+    let cube = want.shape().dims().windows(2).skip(1).all(|pair| pair[0] == pair[1]);
+    let last = is_map && !cube && got.shape().dims()[..3] == want.shape().dims()[..3];
+    let first = name.contains(".scan.") || (want.shape().rank() == 4 && !name.contains(".rope") && !last);
     let count = if first { want.shape().dims()[1] } else { want.shape().last() };
-    // Ranges that run backwards count from the end.
-    let start = if part.start > part.end { width - part.start } else { part.start * count };
+    let start = match part {
+        Part::Nth(i) => i * count,
+        Part::End(parts) => width - parts * count,
+    };
     let rows: Vec<&[f32]> = values.chunks_exact(width).map(|row| &row[start..start + count]).collect();
     if !first {
         return rows.concat();

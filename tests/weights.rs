@@ -264,6 +264,9 @@ fn synthetic_weights_are_those_of_the_manifest() {
         ("mambavision_t", "mamba_vision_t", &[]),
         ("mila_micro", "mila_t", &mila),
         ("mila_t", "mila_t", &mila),
+        ("mambaout_micro", "mambaout_femto", &[]),
+        ("mambaout_micro_rw", "mambaout_small_rw", &[]),
+        ("mambaout_femto", "mambaout_femto", &[]),
     ] {
         let reader = preset(variant).unwrap().architecture.synthetic("s").reader();
         for filled in Manifest::load(name).tensors.iter().filter(|filled| filled.fill["kind"] == "uniform") {
@@ -279,9 +282,15 @@ fn synthetic_weights_are_those_of_the_manifest() {
 
 #[test]
 fn manifests_describe_whole_checkpoints() {
-    for (name, case) in
-        [("mambavision_micro", "b2_96x80"), ("mila_micro", "b1_64"), ("mambavision_t", "b2_224"), ("mila_t", "b1_224")]
-    {
+    for (name, case) in [
+        ("mambavision_micro", "b2_96x80"),
+        ("mila_micro", "b1_64"),
+        ("mambavision_t", "b2_224"),
+        ("mila_t", "b1_224"),
+        ("mambaout_micro", "b1_48x64"),
+        ("mambaout_micro_rw", "b1_48x64"),
+        ("mambaout_femto", "b1_96x128"),
+    ] {
         let manifest = Manifest::load(name);
         assert_eq!(manifest.name, name);
         let weights = Weights::from_tensors(name, manifest.weights());

@@ -1,4 +1,5 @@
-//! Depthwise convolution: a row of the output at a time, some channels of a pixel in registers over all taps.
+//! Depthwise convolution: a row of the output at a time, some channels of a pixel in registers over all taps. Channels before them
+//! may pass through.
 
 use crate::{
     Caps, DepthwiseConv2d, Io, Kernel,
@@ -13,7 +14,7 @@ const BLOCK: usize = 4;
 
 impl Kernel for DepthwiseConv2d {
     fn parts(&self, caps: &Caps) -> usize {
-        let cost = self.output[1] * self.channels * self.kernel[0] * self.kernel[1] / 4;
+        let cost = self.output[1] * (self.channels - self.passed) * self.kernel[0] * self.kernel[1] / 4;
         worthwhile(self.images * self.output[0], cost, caps)
     }
 
@@ -25,7 +26,9 @@ impl Kernel for DepthwiseConv2d {
         let with_vectors = self.epilogue.bias || self.epilogue.scale;
         assert!(
             io.read(0).len() >= pixels * self.channels
-                && io.read(1).len() >= taps * self.channels
+                && self.passed <= self.channels
+                && (self.passed == 0 || self.input == self.output)
+                && io.read(1).len() >= taps * (self.channels - self.passed)
                 && io.read(2).len() >= usize::from(with_vectors) * 2 * padded,
             "the operands of a depthwise convolution are too small"
         );
@@ -46,6 +49,7 @@ each_isa! {
 #[inline(always)]
 unsafe fn line_body<V: Vector>(k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padded: usize, out: &mut [f32]) {
     let ([kh, kw], [h, w], c) = (k.kernel, k.input, k.channels);
+    let filters = c - k.passed;
     let (x, weight, vectors) = (io.read(0), io.read(1), io.read(2));
     let (image, oy) = (y / k.output[0], y % k.output[0]);
     let top = (oy * k.stride) as isize - k.padding[0] as isize;
@@ -59,7 +63,15 @@ unsafe fn line_body<V: Vector>(k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padde
     for ox in 0..k.output[1] {
         let left = (ox * k.stride) as isize - k.padding[1] as isize;
         let columns = inside(left, kw, w);
-        let mut channel = 0;
+        let at = y * out.len() + ox * c;
+        if k.passed > 0 {
+            let passed = out[ox * c..][..k.passed].iter_mut().zip(&x[at..]);
+            match k.epilogue.bias {
+                true => passed.zip(vectors).for_each(|((out, x), bias)| *out = x + bias),
+                false => passed.for_each(|(out, x)| *out = *x),
+            }
+        }
+        let mut channel = k.passed;
         while channel < c {
             let whole = ((c - channel) / V::LANES).min(BLOCK);
             // SAFETY: `count` channels from `channel` on exist in every pixel, tap and vector that is named.
@@ -76,7 +88,7 @@ unsafe fn line_body<V: Vector>(k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padde
                             for kx in columns.clone() {
                                 let pixel = (image * h + (top + ky as isize) as usize) * w + (left + kx as isize) as usize;
                                 let pixel = x.as_ptr().add(pixel * c + channel);
-                                let taps = weight.as_ptr().add((ky * kw + kx) * c + channel);
+                                let taps = weight.as_ptr().add((ky * kw + kx) * filters + channel - k.passed);
                                 for (v, sum) in sums.iter_mut().enumerate() {
                                     let at = v * V::LANES;
                                     *sum = sum.multiply_add(load(pixel.add(at)), load(taps.add(at)));
@@ -107,7 +119,6 @@ unsafe fn line_body<V: Vector>(k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padde
                 }
             }
         }
-        let at = y * out.len() + ox * c;
         let pixel = &mut out[ox * c..][..c];
         activate(k.epilogue.act, pixel);
         let zip = |pixel: &mut [f32], other: &[f32], f: fn(f32, f32) -> f32| {

@@ -99,6 +99,8 @@ pub struct DepthwiseConv2d {
     pub stride: usize,
     /// Zeros above and left.
     pub padding: [usize; 2],
+    /// So many channels at the start have no filter and pass through.
+    pub passed: usize,
     /// What happens to the result.
     pub epilogue: Parts,
 }

@@ -7,6 +7,7 @@ use crate::{
         Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, Op, Reshape, Scale,
         WindowPartition, WindowReverse,
     },
+    packed::Recipe,
     tensor::{Shape, Tensor},
     weights::Reader,
 };
@@ -83,6 +84,35 @@ impl Builder {
         self.op(module(w), Linear { epilogue: Epilogue::biased(bias) }, inputs)
     }
 
+    /// Rows `first..first + count` of the checkpoint tensor `key` of `w`, which has the shape `shape`.
+    ///
+    /// # Errors
+    /// Those of [`Reader::get`].
+    pub fn weight_rows(&mut self, w: &Reader, key: &str, shape: &[usize], first: usize, count: usize) -> Result<Value> {
+        let of = w.get(key, shape)?;
+        let part = [&[count], shape.get(1..).unwrap_or_default()].concat();
+        let rows = Recipe::Rows { of, first, count }.tensor(part)?;
+        Ok(self.graph.constant(format!("{}[{first}..{}]", w.path(key), first + count), rows))
+    }
+
+    /// Outputs `first..first + count` of an `nn.Linear` to `n` channels over all of x, as a layer of its own called `name`.
+    pub fn linear_part(
+        &mut self,
+        w: &Reader,
+        name: &str,
+        x: Value,
+        n: usize,
+        [first, count]: [usize; 2],
+        bias: bool,
+    ) -> Result<Value> {
+        let k = self.shape(x).last();
+        let mut inputs = vec![x, self.weight_rows(w, "weight", &[n, k], first, count)?];
+        if bias {
+            inputs.push(self.weight_rows(w, "bias", &[n], first, count)?);
+        }
+        self.op(w.path(name), Linear { epilogue: Epilogue::biased(bias) }, inputs)
+    }
+
     /// `nn.Conv2d` with a square kernel, same-padded for odd ones: keys `weight` `[n, c, k, k]` and, where there is one, `bias`.
     pub fn conv2d(&mut self, w: &Reader, x: Value, n: usize, kernel: usize, stride: usize, bias: bool) -> Result<Value> {
         let c = self.shape(x).last();
@@ -98,7 +128,7 @@ impl Builder {
     pub fn depthwise3(&mut self, w: &Reader, x: Value, stride: usize) -> Result<Value> {
         let c = self.shape(x).last();
         let inputs = vec![x, self.weight(w, "weight", &[c, 1, 3, 3])?, self.weight(w, "bias", &[c])?];
-        self.op(module(w), DepthwiseConv2d { stride, padding: [1, 1], epilogue: Epilogue::biased(true) }, inputs)
+        self.op(module(w), DepthwiseConv2d::same([3, 3], stride, Epilogue::biased(true)), inputs)
     }
 
     /// `nn.LayerNorm` over channels.

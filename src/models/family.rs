@@ -8,12 +8,15 @@ use crate::{
     error::{Error, Result},
     graph::{Builder, Graph},
     image::Preprocess,
-    models::{BuildOptions, Head, MambaVision, Mila, fit::is_counter, head::Backbone},
+    models::{BuildOptions, Head, MambaOut, MambaVision, Mila, fit::is_counter, head::Backbone},
     weights::{Gains, Reader, Weights},
 };
 
 /// All families; of several that recognise a checkpoint the first counts.
-static FAMILIES: &[Registered] = &[Registered::of::<MambaVision>(), Registered::of::<Mila>()];
+static FAMILIES: &[Registered] = &[Registered::of::<MambaVision>(), Registered::of::<Mila>(), Registered::of::<MambaOut>()];
+
+/// Tells whether a checkpoint has a key.
+pub type Has<'a> = &'a dyn Fn(&str) -> bool;
 
 /// The sizes of a model, and everything that is particular to its family. A new family is a type with this trait in a file of its
 /// own, and a line in the list above.
@@ -42,8 +45,9 @@ pub trait Family: Debug + Clone + PartialEq + Send + Sync + 'static {
         Preprocess::imagenet([224, 224])
     }
 
-    /// The name under which this family's code knows the key `key`, where older files call it otherwise.
-    fn renamed(_key: &str) -> Option<String> {
+    /// The name under which this family's code knows the key `key`, where older files call it otherwise; `has` tells what else
+    /// there is.
+    fn renamed(_key: &str, _has: Has<'_>) -> Option<String> {
         None
     }
 
@@ -146,10 +150,24 @@ impl Architecture {
         if options.batch == 0 || options.size.contains(&0) {
             return Err(Error::InvalidArgument(format!("batch {} and size {:?} must be positive", options.batch, options.size)));
         }
-        let (mut g, reader, family) = (Builder::new(options.input_shape()), weights.reader(), self.sizes.family());
-        let backbone = self.backbone(&mut g, &reader)?;
+        self.build_from(name, &weights.reader(), options)
+    }
+
+    /// Numbers in all tensors that the graph is made of and that were trained.
+    ///
+    /// # Errors
+    /// Those of [`Architecture::build`].
+    pub(super) fn parameter_count(&self, name: &str, weights: &Weights, options: &BuildOptions) -> Result<u64> {
+        let reader = weights.reader();
+        self.build_from(name, &reader, options)?;
+        Ok(reader.parameter_count())
+    }
+
+    fn build_from(&self, name: &str, reader: &Reader, options: &BuildOptions) -> Result<Graph> {
+        let (mut g, family) = (Builder::new(options.input_shape()), self.sizes.family());
+        let backbone = self.backbone(&mut g, reader)?;
         let head = Head { path: family.head, classes: self.classes };
-        head.build(&mut g, &reader, &backbone, name, options)?;
+        head.build(&mut g, reader, &backbone, name, options)?;
         reader.finish(name, |key| is_counter(key) || self.unused(key))?;
         Ok(g.finish())
     }
@@ -225,7 +243,7 @@ pub(super) struct Registered {
     pub(super) unseen: &'static str,
     pub(super) presets: fn() -> Vec<Preset>,
     pub(super) preprocess: fn() -> Preprocess,
-    pub(super) renamed: fn(&str) -> Option<String>,
+    pub(super) renamed: fn(&str, Has<'_>) -> Option<String>,
     /// What the tensors show, with a head of no classes.
     pub(super) recognise: fn(&Weights) -> Option<Architecture>,
     pub(super) config: fn(&Json, Option<&Architecture>) -> std::result::Result<Architecture, String>,

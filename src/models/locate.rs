@@ -132,5 +132,6 @@ fn places(weights: &Weights, wanted: Option<&'static Registered>) -> Vec<Place> 
 /// What lies behind `prefix`, under the names that the family's code has.
 fn rooted(weights: &Weights, prefix: &str, family: &Registered) -> Vec<(String, Entry)> {
     let inside = weights.entries().filter_map(|(key, entry)| Some((key.strip_prefix(prefix)?, entry)));
-    inside.map(|(key, entry)| ((family.renamed)(key).unwrap_or_else(|| key.to_owned()), entry.clone())).collect()
+    let has = |key: &str| weights.contains(&format!("{prefix}{key}"));
+    inside.map(|(key, entry)| ((family.renamed)(key, &has).unwrap_or_else(|| key.to_owned()), entry.clone())).collect()
 }

@@ -7,6 +7,7 @@ mod fit;
 mod foreign;
 mod head;
 mod locate;
+mod mambaout;
 mod mambavision;
 mod mila;
 mod processing;
@@ -16,10 +17,11 @@ use std::path::Path;
 
 pub use config::Documents;
 pub use embedded::embedded_names;
-pub use family::{Architecture, Family, Preset, preset, preset_names};
+pub use family::{Architecture, Family, Has, Preset, preset, preset_names};
 pub use foreign::likely as likely_family;
 pub use head::Backbone;
 pub use locate::family_of;
+pub use mambaout::MambaOut;
 pub use mambavision::MambaVision;
 pub use mila::Mila;
 
@@ -30,7 +32,7 @@ use recognise::{Recognised, recognise};
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Kind},
+    graph::Graph,
     image::Preprocess,
     labels::Labels,
     ops::TopK,
@@ -215,16 +217,11 @@ impl Model {
         self.architecture.build(&self.name, &self.weights, options)
     }
 
-    /// Parameters of the model (not of the file): numbers in all constants of the graph that were trained.
+    /// Parameters of the model (not of the file): numbers in all tensors that its graph is made of and that were trained.
     ///
     /// # Errors
     /// Those of [`Model::graph`].
     pub fn parameter_count(&self) -> Result<u64> {
-        let graph = self.graph(&self.options(1))?;
-        let trained =
-            |name: &str| !name.ends_with("running_mean") && !name.ends_with("running_var") && !name.starts_with("rope ");
-        let mut seen = std::collections::HashSet::new();
-        let constants = graph.nodes().iter().filter(|n| matches!(n.kind, Kind::Constant(_)) && trained(&n.name));
-        Ok(constants.filter(|n| seen.insert(n.name.clone())).map(|n| n.shape().len() as u64).sum())
+        self.architecture.parameter_count(&self.name, &self.weights, &self.options(1))
     }
 }

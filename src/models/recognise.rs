@@ -76,16 +76,19 @@ fn of_config(
     let called: Vec<Preset> = config.names().filter_map(|name| family::preset(name).ok()).collect();
     let fits = |p: &Preset| shown.is_none_or(|shown| p.architecture.same_tensors(shown));
     let mut published = presets().filter(|p| p.architecture.family() == family.name && fits(p) && shown.is_some());
-    let variant = called.into_iter().find(fits).or_else(|| published.next());
+    let called = called.into_iter().find(fits);
+    let is_called = called.is_some();
+    let variant = called.or_else(|| published.next());
     let known = variant.as_ref().map(|p| &p.architecture).or(shown);
     let architecture = match ((family.config)(&config.json, None), known) {
         (Ok(architecture), _) => architecture,
         (Err(reason), None) => return Err(Error::config(&config.what, reason)),
         (Err(reason), Some(known)) => {
             let complete = (family.config)(&config.json, Some(known)).map_err(|reason| Error::config(&config.what, reason))?;
-            let from = variant.as_ref().map_or("the tensors show", |p| p.name);
-            let from = if variant.is_some() { format!("of {from}") } else { format!("as {from}") };
-            assumptions.push(format!("in the config {reason}: what it does not say of sizes is {from}"));
+            // A variant that it calls by name has no other sizes, and what tensors show is not assumed.
+            if let Some(variant) = variant.filter(|_| !is_called && !family.unseen.is_empty()) {
+                assumptions.push(format!("in the config {reason}: what it does not say of sizes is of {}", variant.name));
+            }
             complete
         }
     };

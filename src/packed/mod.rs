@@ -137,9 +137,12 @@ mod tests {
     #[test]
     fn taps_put_channels_innermost() -> Result<()> {
         let tensor = Tensor::from_f32([3, 1, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
-        let packing = Packing::Taps { taps: 2, channels: 3, align: 4 };
-        let weight = PackedWeight::new("w", vec![Some(tensor)], packing);
-        assert_eq!(packed(&weight), [1.0, 3.0, 5.0, 0.0, 2.0, 4.0, 6.0, 0.0]);
+        let taps = |lead| {
+            let packing = Packing::Taps { taps: 2, lead, channels: 3, align: 4 };
+            packed(&PackedWeight::new("w", vec![Some(tensor.clone())], packing))
+        };
+        assert_eq!(taps(0), [1.0, 3.0, 5.0, 0.0, 2.0, 4.0, 6.0, 0.0]);
+        assert_eq!(taps(1), [0.0, 1.0, 3.0, 5.0, 0.0, 2.0, 4.0, 6.0]);
         Ok(())
     }
 

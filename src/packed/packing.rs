@@ -39,9 +39,11 @@ pub enum Packing {
     Taps {
         /// Kernel positions: kh * kw.
         taps: usize,
+        /// Zeros before the first channel.
+        lead: usize,
         /// C.
         channels: usize,
-        /// What C is padded to a multiple of.
+        /// What these together are padded to a multiple of.
         align: usize,
     },
     /// Vectors, each as one row padded with `fill` to `len`; an absent piece is a row of `default`.
@@ -80,7 +82,7 @@ impl Packing {
                 let columns = pieces.iter().flatten().map(|t| t.shape().dims().first().copied().unwrap_or(0));
                 columns.sum::<usize>().next_multiple_of(*lanes) * channels * taps
             }
-            Self::Taps { taps, channels, align } => taps * channels.next_multiple_of(*align),
+            Self::Taps { taps, lead, channels, align } => taps * (lead + channels).next_multiple_of(*align),
             Self::Vectors { len, .. } => len * pieces.len(),
             Self::Rows { align } => {
                 pieces.iter().flatten().map(|t| t.shape().rows() * t.shape().last().next_multiple_of(*align)).sum()
@@ -103,9 +105,9 @@ impl Packing {
                     pack_columns(&piece.to_f32(), [*lanes, *width], *channels, *taps, out);
                 }
             }
-            Self::Taps { taps, channels, align } => {
+            Self::Taps { taps, lead, channels, align } => {
                 for piece in pieces.iter().flatten() {
-                    pack_taps(&piece.to_f32(), *taps, channels.next_multiple_of(*align), out);
+                    pack_taps(&piece.to_f32(), *taps, *lead, (lead + channels).next_multiple_of(*align), out);
                 }
             }
             Self::Vectors { len, first, defaults } => {
@@ -158,10 +160,10 @@ impl Packing {
 }
 
 /// `weight` is `[channels, taps]`; see [`Packing::Taps`].
-fn pack_taps(weight: &[f32], taps: usize, stride: usize, out: &mut [f32]) {
+fn pack_taps(weight: &[f32], taps: usize, lead: usize, stride: usize, out: &mut [f32]) {
     for (channel, kernel) in weight.chunks_exact(taps).enumerate() {
         for (tap, value) in kernel.iter().enumerate() {
-            out[tap * stride + channel] = *value;
+            out[tap * stride + lead + channel] = *value;
         }
     }
 }

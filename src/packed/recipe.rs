@@ -45,6 +45,15 @@ pub enum Recipe {
     NegExp(Tensor),
     /// Tensors one after another along the outermost axis.
     Concat(Vec<Tensor>),
+    /// A part of a tensor along its outermost axis: some of a layer's filters.
+    Rows {
+        /// The whole.
+        of: Tensor,
+        /// The first row.
+        first: usize,
+        /// How many rows.
+        count: usize,
+    },
     /// Filters `[N, ..]`, each times its channel's factor of the norm that follows.
     ScaleFilters {
         /// The filters.
@@ -64,7 +73,7 @@ pub enum Recipe {
 impl Recipe {
     fn sources(&self) -> Vec<&Tensor> {
         match self {
-            Self::NegExp(x) => vec![x],
+            Self::NegExp(x) | Self::Rows { of: x, .. } => vec![x],
             Self::Concat(parts) => parts.iter().collect(),
             Self::ScaleFilters { weight, norm } => norm.vectors.iter().chain([weight]).collect(),
             Self::ShiftBias { bias, norm } => norm.vectors.iter().chain(bias).collect(),
@@ -76,6 +85,10 @@ impl Recipe {
         match self {
             Self::NegExp(x) => x.to_f32().iter().map(|v| -v.exp()).collect(),
             Self::Concat(parts) => parts.iter().flat_map(|part| part.to_f32().into_owned()).collect(),
+            Self::Rows { of, first, count } => {
+                let row = row_len(of);
+                of.to_f32()[first * row..(first + count) * row].to_vec()
+            }
             Self::ScaleFilters { weight, norm } => {
                 let (scale, _) = norm.affine();
                 let mut filters = weight.to_f32().into_owned();
@@ -98,13 +111,23 @@ impl Recipe {
     /// The tensor that comes of it, whose values are made when they are first read.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when the shape does not have as many elements as the recipe makes.
+    /// [`Error::InvalidArgument`] when the shape does not have as many elements as the recipe makes, or a part is none of the whole.
     pub fn tensor(self, shape: impl Into<Shape>) -> Result<Tensor> {
         let desc = TensorDesc::f32(shape);
         let len = |t: &Tensor| t.shape().len();
         let made = match &self {
             Self::NegExp(x) => len(x),
             Self::Concat(parts) => parts.iter().map(len).sum(),
+            Self::Rows { of, first, count } => {
+                let rows = of.shape().dims().first().copied().unwrap_or(0);
+                if first.checked_add(*count).is_none_or(|end| end > rows) {
+                    return Err(Error::InvalidArgument(format!(
+                        "{count} rows from {first} on are no part of a tensor {}",
+                        of.desc()
+                    )));
+                }
+                count * row_len(of)
+            }
             Self::ScaleFilters { weight, .. } => len(weight),
             Self::ShiftBias { norm, .. } => len(&norm.vectors[0]),
         };
@@ -115,6 +138,11 @@ impl Recipe {
             _ => Err(Error::InvalidArgument(format!("a recipe that makes {made} values cannot fill a tensor {desc}"))),
         }
     }
+}
+
+/// Elements of a row along the outermost axis.
+fn row_len(tensor: &Tensor) -> usize {
+    tensor.shape().dims().get(1..).unwrap_or_default().iter().product()
 }
 
 /// Values that are made when they are first read, but never before their sources have arrived.
@@ -141,6 +169,7 @@ impl ByteOwner for Derived {
         Some(match &self.recipe {
             Recipe::NegExp(x) => format!("neg_exp({})", x.identity()),
             Recipe::Concat(parts) => format!("concat({})", of(parts)),
+            Recipe::Rows { of, first, count } => format!("rows({}; {count} from {first})", of.identity()),
             Recipe::ScaleFilters { weight, norm } => format!("scale_filters({}; {})", weight.identity(), norm.identity()),
             Recipe::ShiftBias { bias, norm } => format!("shift_bias({}; {})", of(bias.as_slice()), norm.identity()),
         })
@@ -187,6 +216,16 @@ mod tests {
         assert_ne!(identity([&a, &b])?, identity([&b, &a])?);
         // Equal values in other memory are another weight: nobody compares megabytes.
         assert_ne!(identity([&a, &b])?, identity([&a, &Tensor::from_f32([2], vec![2.0; 2])?])?);
+        Ok(())
+    }
+
+    #[test]
+    fn rows_are_a_part_of_the_whole() -> Result<()> {
+        let x = Tensor::from_f32([3, 2], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0])?;
+        let rows = |first, count| Recipe::Rows { of: x.clone(), first, count }.tensor([count, 2]);
+        assert_eq!(rows(1, 2)?.to_f32()[..], [2.0, 3.0, 4.0, 5.0]);
+        assert_ne!(rows(1, 1)?.identity(), rows(2, 1)?.identity());
+        assert!(rows(2, 2).is_err() && rows(usize::MAX, 2).is_err());
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Reading the weights of one model, and the account of what was read.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt::Display,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -27,7 +27,8 @@ pub struct Reader {
 /// What was read so far, and what could not be.
 #[derive(Debug, Default)]
 struct Account {
-    read: HashSet<String>,
+    /// Each key, with the number of its elements.
+    read: HashMap<String, usize>,
     report: WeightReport,
 }
 
@@ -60,12 +61,16 @@ impl Reader {
         let key = self.path(key);
         let shape = Shape::from(shape);
         let shared = &self.weights.shared;
-        let Some(table) = shared.table() else { return shared.made(&key, &shape) };
         let mut account = lock(&self.account);
+        let Some(table) = shared.table() else {
+            let made = shared.made(&key, &shape)?;
+            account.read.insert(key, shape.len());
+            return Ok(made);
+        };
         let WeightReport { missing, mismatched, .. } = &mut account.report;
         let (list, line) = match table.get(&key) {
             Some(Entry::Tensor(tensor)) if tensor.dtype() != DType::I64 && trimmed(tensor.shape()) == trimmed(&shape) => {
-                account.read.insert(key);
+                account.read.insert(key, shape.len());
                 return if *tensor.shape() == shape { Ok(tensor.clone()) } else { tensor.reshape(shape) };
             }
             Some(Entry::Tensor(tensor)) if tensor.dtype() == DType::I64 => {
@@ -79,9 +84,9 @@ impl Reader {
         if !list.contains(&line) {
             list.push(line);
         }
-        let zeros = shared.made(&key, &shape);
-        account.read.insert(key);
-        zeros
+        let zeros = shared.made(&key, &shape)?;
+        account.read.insert(key, shape.len());
+        Ok(zeros)
     }
 
     /// Like [`Self::get`] where the checkpoint has `key`, otherwise `None`. Synthetic weights and zeros have no optional keys.
@@ -104,13 +109,20 @@ impl Reader {
 
     /// True when somebody has asked for the full key `key`.
     pub fn has_read(&self, key: &str) -> bool {
-        lock(&self.account).read.contains(key)
+        lock(&self.account).read.contains_key(key)
     }
 
     /// The first parts of all keys that somebody has asked for.
     pub(crate) fn modules(&self) -> HashSet<String> {
         let account = lock(&self.account);
-        account.read.iter().filter_map(|key| key.split('.').next()).map(str::to_owned).collect()
+        account.read.keys().filter_map(|key| key.split('.').next()).map(str::to_owned).collect()
+    }
+
+    /// Numbers in the tensors that somebody has asked for, running statistics apart.
+    pub(crate) fn parameter_count(&self) -> u64 {
+        let account = lock(&self.account);
+        let trained = account.read.iter().filter(|(key, _)| !key.ends_with("running_mean") && !key.ends_with("running_var"));
+        trained.map(|(_, len)| *len as u64).sum()
     }
 
     /// What was asked for and is not there, or has another shape or type.
@@ -127,7 +139,7 @@ impl Reader {
     pub fn finish(&self, model: &str, ignorable: impl Fn(&str) -> bool) -> Result<()> {
         let account = lock(&self.account);
         let mut report = account.report.clone();
-        let unread = self.table().filter(|(key, _)| !account.read.contains(*key) && !ignorable(key));
+        let unread = self.table().filter(|(key, _)| !account.read.contains_key(*key) && !ignorable(key));
         report.unread = unread.map(|(key, entry)| format!("{key}: {}", entry.shape())).collect();
         if report.is_empty() {
             Ok(())

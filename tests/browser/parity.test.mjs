@@ -14,9 +14,12 @@ const LIMIT = 1e-4;
 const LIMIT_OF_SCORES = 1e-3;
 const DEVICES = ['webgpu', 'cpu', 'cpu without relaxed vectors'];
 
+/** Small models of every family. */
+const MICRO = ['mambavision_micro', 'mila_micro', 'mambaout_micro'];
+
 const folders = {};
 before(() => {
-  for (const name of ['mambavision_micro', 'mila_micro', 'mambavision_t', 'mila_t']) folders[name] = checkpointFolder(name);
+  for (const name of [...MICRO, 'mambavision_t', 'mila_t', 'mambaout_femto']) folders[name] = checkpointFolder(name);
 });
 
 async function setUp(t, name) {
@@ -50,6 +53,7 @@ async function features(page, name, device, image) {
 for (const [name, image, id, stages] of [
   ['mambavision_t', 'coffee.png', 'photo_coffee', [[1, 160, 28, 28], [1, 320, 14, 14], [1, 640, 7, 7], [1, 640, 7, 7]]],
   ['mila_t', 'chelsea.png', 'photo_chelsea', undefined],
+  ['mambaout_femto', 'chelsea.png', 'photo_chelsea', [[1, 56, 56, 48], [1, 28, 28, 96], [1, 14, 14, 192], [1, 7, 7, 288]]],
 ]) {
   for (const device of DEVICES) {
     test(`${name} on ${device}: logits of ${image} are the official ones`, async (t) => {
@@ -77,7 +81,7 @@ async function nativeLogits(folder, image) {
   return centredLogs(scores);
 }
 
-for (const name of ['mambavision_micro', 'mila_micro']) {
+for (const name of MICRO) {
   test(`${name}: WebGPU, the CPU in wasm and the native program agree`, async (t) => {
     const page = await setUp(t, name);
     // Not of JPEGs: browsers decode those in their own ways.

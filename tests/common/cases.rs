@@ -140,7 +140,7 @@ pub fn benchmark_cases() -> Vec<Case> {
         all.push(case(format!("conv2d {side} x {side} x {c} to {n} by {stride}"), op, operands, Tolerance::Accumulated));
     }
     let operands = with_epilogue(input([1, 56, 56, 64]), constant([64, 1, 3, 3]), bias, &[1, 56, 56, 64]);
-    let op = DepthwiseConv2d { stride: 1, padding: [1, 1], epilogue: bias };
+    let op = DepthwiseConv2d::same([3, 3], 1, bias);
     all.push(case("depthwise_conv2d 56 x 56 x 64".into(), op, operands, Tolerance::Close));
     let operands = vec![input([196, 320]), constant([320]), constant([320])];
     all.push(case("layer_norm 196 x 320".into(), LayerNorm { eps: 1e-5 }, operands, Tolerance::Accumulated));
@@ -219,12 +219,31 @@ fn convolutions(all: &mut Vec<Case>) {
         [1, 65, 63, 5, 3, 3, 2],
     ] {
         for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING), ("with elu", ELU)] {
-            let padding = [kh / 2, kw / 2];
             let out = |extent: usize, k: usize| (extent + 2 * (k / 2) - k) / stride + 1;
-            let op = DepthwiseConv2d { stride, padding, epilogue };
+            let op = DepthwiseConv2d::same([kh, kw], stride, epilogue);
             let output = [b, out(h, kh), out(w, kw), c];
             let operands = with_epilogue(input([b, h, w, c]), constant([c, 1, kh, kw]), epilogue, &output);
             let name = format!("depthwise_conv2d {b} x {h} x {w} x {c}, {kh} x {kw}, stride {stride} {label}");
+            all.push(case(name, op, operands, Tolerance::Close));
+        }
+    }
+    // batch, height, width, channels, those that pass through, kernel, then zeros before and after on the vertical and horizontal axis
+    for [b, h, w, c, passed, kh, kw, top, bottom, left, right] in [
+        [1, 1, 1, 2, 1, 3, 3, 1, 1, 1, 1],
+        [2, 9, 7, 42, 26, 7, 7, 3, 3, 3, 3],
+        [1, 5, 13, 96, 64, 7, 7, 3, 3, 3, 3],
+        [1, 14, 14, 63, 35, 3, 3, 1, 1, 1, 1],
+        [2, 1, 197, 65, 0, 1, 4, 0, 0, 3, 0],
+        [1, 1, 1757, 10, 0, 1, 4, 0, 0, 0, 3],
+        [1, 1, 3, 5, 3, 1, 4, 0, 0, 3, 0],
+        [1, 6, 5, 9, 0, 2, 3, 1, 0, 0, 1],
+    ] {
+        for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING), ("with elu", ELU)] {
+            let op = DepthwiseConv2d { stride: 1, padding: [[top, bottom], [left, right]], passed, epilogue };
+            let output = [b, h + top + bottom - (kh - 1), w + left + right - (kw - 1), c];
+            let operands = with_epilogue(input([b, h, w, c]), constant([c - passed, 1, kh, kw]), epilogue, &output);
+            let name =
+                format!("depthwise_conv2d {b} x {h} x {w} x {c}, {passed} passed, {kh} x {kw} by {left} and {right} {label}");
             all.push(case(name, op, operands, Tolerance::Close));
         }
     }

@@ -16,9 +16,11 @@ use webmamba::{
 /// One `fixtures/<name>.json` with its expected arrays.
 pub struct Manifest {
     pub name: String,
-    /// `mambavision` or `mila`.
+    /// Such as `mambavision`.
     pub family: String,
     pub config: Value,
+    /// The `config.json` that timm writes, where it has the model.
+    pub hf_config: Option<Value>,
     /// Number of trainable parameters.
     pub params: u64,
     /// Every key of the checkpoint, in order.
@@ -62,6 +64,7 @@ struct Raw {
     name: String,
     family: String,
     config: Value,
+    hf_config: Option<Value>,
     params: u64,
     expected_file: String,
     tensors: Vec<Filled>,
@@ -78,8 +81,8 @@ impl Manifest {
         let text = fs::read(fixture(&format!("{name}.json"))).expect("a fixture");
         let raw: Raw = serde_json::from_slice(&text).expect("a manifest");
         let expected = read_arrays(&raw.expected_file);
-        let Raw { name, family, config, params, tensors, cases, .. } = raw;
-        Self { name, family, config, params, tensors, cases, expected }
+        let Raw { name, family, config, hf_config, params, tensors, cases, .. } = raw;
+        Self { name, family, config, hf_config, params, tensors, cases, expected }
     }
 
     /// The checkpoint, every buffer included.

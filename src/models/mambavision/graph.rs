@@ -117,7 +117,7 @@ impl MambaVision {
             });
         };
         let rows = g.reshape(xz, [b, 1, l, c])?;
-        let conv = DepthwiseConv2d { stride: 1, padding: [0, k / 2], epilogue: Epilogue::default() };
+        let conv = DepthwiseConv2d::same([1, k], 1, Epilogue::default());
         let rows = g.op(w.path("conv1d"), conv, vec![rows, taps])?;
         let rows = g.activation(w.path("scan.u"), rows, Act::Silu)?;
         g.reshape(rows, [b, l, c])

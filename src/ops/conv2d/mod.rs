@@ -21,13 +21,13 @@ pub struct Conv2d {
 }
 
 /// Output extent of a convolution along one axis, or why there is none.
-pub(super) fn conv_extent(input: usize, kernel: usize, stride: usize, padding: usize) -> std::result::Result<usize, String> {
+pub(super) fn conv_extent(input: usize, kernel: usize, stride: usize, padding: [usize; 2]) -> std::result::Result<usize, String> {
     // Devices count positions in u32.
     let counted = |n: &usize| u32::try_from(*n).is_ok();
-    let padded = padding.checked_mul(2).and_then(|around| around.checked_add(input)).filter(counted);
+    let padded = padding[0].checked_add(padding[1]).and_then(|around| around.checked_add(input)).filter(counted);
     match padded {
         Some(padded) if (1..=padded).contains(&kernel) && stride > 0 && counted(&stride) => Ok((padded - kernel) / stride + 1),
-        _ => Err(format!("a kernel of {kernel} with stride {stride} does not fit an extent of {input} padded by {padding}")),
+        _ => Err(format!("a kernel of {kernel} with stride {stride} does not fit an extent of {input} padded by {padding:?}")),
     }
 }
 
@@ -49,7 +49,7 @@ impl Conv2d {
             input: [h, w],
             input_channels: c,
             read_channels: c,
-            output: [conv_extent(h, kh, self.stride, self.padding)?, conv_extent(w, kw, self.stride, self.padding)?],
+            output: [conv_extent(h, kh, self.stride, [self.padding; 2])?, conv_extent(w, kw, self.stride, [self.padding; 2])?],
             output_channels: n,
             kernel: [kh, kw],
             stride: self.stride,

@@ -21,6 +21,7 @@ params! {
         stride: u32,
         pad_y: u32,
         pad_x: u32,
+        passed: u32,
     }
 }
 
@@ -31,7 +32,10 @@ impl Lower<Gpu> for DepthwiseConv2d {
         let [b, h, w, c] = nhwc(cx.shape(0)).map_err(|reason| cx.error(reason))?;
         let [_, oh, ow, _] = self.output(cx.shape(0), cx.shape(1)).map_err(|reason| cx.error(reason))?;
         let (kh, kw) = (cx.shape(1).dims()[2], cx.shape(1).dims()[3]);
-        let weight = cx.weight(&[Some(1)], Packing::Taps { taps: kh * kw, channels: c, align: CHANNEL_ALIGN })?;
+        let weight = cx.weight(
+            &[Some(1)],
+            Packing::Taps { taps: kh * kw, lead: self.passed % CHANNEL_ALIGN, channels: c - self.passed, align: CHANNEL_ALIGN },
+        )?;
         let (kernel, [vectors, residual, gate]) =
             self.epilogue.bind(cx, Kernel::new("depthwise_conv2d"), 0, padded_channels(c))?;
         let channels4 = padded_channels(c) / 4;
@@ -45,8 +49,9 @@ impl Lower<Gpu> for DepthwiseConv2d {
             kernel_h: kh as u32,
             kernel_w: kw as u32,
             stride: self.stride as u32,
-            pad_y: self.padding[0] as u32,
-            pad_x: self.padding[1] as u32,
+            pad_y: self.padding[0][0] as u32,
+            pad_x: self.padding[1][0] as u32,
+            passed: self.passed as u32,
         };
         let threads = (b * oh * ow * channels4) as u64;
         let reads = vec![cx.activation(0)?, weight, vectors, residual, gate];
