@@ -1,4 +1,5 @@
-// y = (x - mean) / sqrt(var + eps) * weight + bias over the channels of a row; TEAM threads share a row.
+// y = (x - mean) / sqrt(var + eps) * weight + bias over the channels of a row; TEAM threads share a row. With CENTRED == 0 the mean
+// counts as zero, which is the norm by the root of the mean square.
 // The mean comes first and the variance from centred values: one pass over E[x^2] would cancel.
 #import shared/index
 #import shared/padding
@@ -42,11 +43,14 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     let end = select(0u, channels4, row < params.rows);
     let base = row * channels4;
 
-    var sum = vec4f(0.0);
-    for (var c = lane; c < end; c += TEAM) {
-        sum += unpadded(x[base + c], c, params.channels);
+    var mean = 0.0;
+    if (CENTRED == 1u) {
+        var sum = vec4f(0.0);
+        for (var c = lane; c < end; c += TEAM) {
+            sum += unpadded(x[base + c], c, params.channels);
+        }
+        mean = team_sum(li, dot(sum, vec4f(1.0))) / f32(params.channels);
     }
-    let mean = team_sum(li, dot(sum, vec4f(1.0))) / f32(params.channels);
     var squares = vec4f(0.0);
     for (var c = lane; c < end; c += TEAM) {
         let centred = unpadded(x[base + c] - mean, c, params.channels);

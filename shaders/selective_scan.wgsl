@@ -4,9 +4,11 @@
 
 // starts: (B, D, segments, S)
 @group(0) @binding(5) var<storage, read> starts: array<f32>;
+// others: (B, L, W): added to y where SUM == 1
+@group(0) @binding(6) var<storage, read> others: array<f32>;
 // y: (B, L, W): y in the first D channels, the others copied from xz
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) li: u32) {
@@ -30,7 +32,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     }
     let skip = vectors[run.channel];
     for (var t = run.begin; t < run.end; t++) {
-        let token = run.image * params.length + t;
+        let token = token_at(run.image, t);
         let at = token * params.xz_stride + run.channel;
         let u = xz[at];
         let dt = delta_at(token, run.channel);
@@ -39,6 +41,9 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         var sum = skip * u;
         for (var n = 0u; n < STATES; n++) {
             sum += x_dbl[c + n] * state[n];
+        }
+        if (SUM == 1u) {
+            sum += others[at];
         }
         y[at] = sum;
         for (var other = run.channel + params.channels; other < params.xz_stride; other += params.channels) {

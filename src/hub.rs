@@ -7,6 +7,10 @@ use std::{
 
 use crate::error::{Error, Result};
 
+/// Repositories whose checkpoint has no usual name or that have several: the file that the id alone stands for.
+const FILES: [(&str, &str); 2] =
+    [("hustvl/Vim-tiny-midclstok", "vim_t_midclstok_76p1acc.pth"), ("hustvl/Vim-small-midclstok", "vim_s_midclstok_80p5acc.pth")];
+
 /// A model of the hub, as ids and addresses name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubModel {
@@ -72,13 +76,19 @@ impl HubModel {
         let folder = cache.join(format!("models--{}", self.id.replace('/', "--")));
         let nowhere = || missing(&format!("in the local cache {}", cache.display()));
         let snapshot = snapshot(&folder, self.revision.as_deref()).ok_or_else(nowhere)?;
-        let path = self.file.as_ref().map_or(snapshot.clone(), |file| snapshot.join(file));
+        let path = self.file().map_or(snapshot.clone(), |file| snapshot.join(file));
         if path.exists() { Ok(path) } else { Err(nowhere()) }
+    }
+
+    /// The file that is named, or that the id stands for; `None` where that is the usual one.
+    fn file(&self) -> Option<&str> {
+        let known = || FILES.iter().find(|(id, _)| *id == self.id).map(|(_, file)| *file);
+        self.file.as_deref().or_else(known)
     }
 
     /// The command that downloads it into the cache.
     pub fn download(&self) -> String {
-        let file = self.file.as_ref().map(|file| format!(" {file}")).unwrap_or_default();
+        let file = self.file().map(|file| format!(" {file}")).unwrap_or_default();
         let revision = self.revision.as_ref().filter(|revision| *revision != "main");
         let revision = revision.map(|revision| format!(" --revision {revision}")).unwrap_or_default();
         format!("hf download {}{file}{revision}", self.id)
@@ -168,5 +178,14 @@ mod tests {
         }
         let page = HubModel::parse("https://huggingface.co/a/b/blob/v2/m.pth");
         assert_eq!(page.map(|page| page.download()).as_deref(), Some("hf download a/b m.pth --revision v2"));
+    }
+
+    #[test]
+    fn repositories_without_a_usual_file_are_known() {
+        let download = |text: &str| HubModel::parse(text).map(|model| model.download()).unwrap_or_default();
+        let tiny = "hustvl/Vim-tiny-midclstok";
+        assert_eq!(download(tiny), format!("hf download {tiny} vim_t_midclstok_76p1acc.pth"));
+        let other = download(&format!("hf://{tiny}/vim_t_midclstok_ft_78p3acc.pth"));
+        assert_eq!(other, format!("hf download {tiny} vim_t_midclstok_ft_78p3acc.pth"));
     }
 }

@@ -156,7 +156,7 @@ fn every_candidate_is_forced() {
 }
 
 /// Names of cases that hold what becomes of NaN: everything with a comparison, a maximum or a sum on its way.
-const SPREADING: [&str; 12] = [
+const SPREADING: [&str; 15] = [
     " to 6",
     "linear relu",
     "linear gelu",
@@ -168,6 +168,9 @@ const SPREADING: [&str; 12] = [
     "linear_attention 1 x 7 x 7",
     "selective_scan 1 x 63",
     "selective_scan 1 x 1025",
+    "selective_scan 1 x 197 x 33",
+    "rms_norm 63",
+    "embed_tokens 2",
     "global_avg_pool 3",
 ];
 

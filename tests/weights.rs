@@ -18,7 +18,7 @@ use webmamba::{
     low_level::{
         models::preset,
         tensor::{Bytes, DType, TensorDesc},
-        weights::{fill_uniform, fnv1a64},
+        weights::{Gains, fill_uniform, fnv1a64},
     },
 };
 
@@ -217,7 +217,7 @@ fn zeros_have_every_key_and_little_memory() {
 
 #[test]
 fn shapes_beyond_memory_are_errors() {
-    for weights in [Weights::zeros("z"), Weights::synthetic("s", &[]), Weights::from_tensors("t", [])] {
+    for weights in [Weights::zeros("z"), Weights::synthetic("s", &Gains::NONE), Weights::from_tensors("t", [])] {
         for shape in [[usize::MAX, 2].as_slice(), &[1 << 60, 1], &[1 << 32, 1 << 32]] {
             assert!(matches!(weights.reader().get("w", shape), Err(Error::InvalidArgument(_))));
         }
@@ -267,6 +267,9 @@ fn synthetic_weights_are_those_of_the_manifest() {
         ("mambaout_micro", "mambaout_femto", &[]),
         ("mambaout_micro_rw", "mambaout_small_rw", &[]),
         ("mambaout_femto", "mambaout_femto", &[]),
+        ("vim_micro", "vim_t", &[]),
+        ("vim_micro_s8", "vim_t_s8", &[]),
+        ("vim_t", "vim_t", &[]),
     ] {
         let reader = preset(variant).unwrap().architecture.synthetic("s").reader();
         for filled in Manifest::load(name).tensors.iter().filter(|filled| filled.fill["kind"] == "uniform") {
@@ -290,6 +293,9 @@ fn manifests_describe_whole_checkpoints() {
         ("mambaout_micro", "b1_48x64"),
         ("mambaout_micro_rw", "b1_48x64"),
         ("mambaout_femto", "b1_96x128"),
+        ("vim_micro", "b1_64"),
+        ("vim_micro_s8", "b1_64"),
+        ("vim_t", "b1_224"),
     ] {
         let manifest = Manifest::load(name);
         assert_eq!(manifest.name, name);

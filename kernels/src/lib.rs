@@ -7,6 +7,7 @@
 mod attention;
 mod class_activation;
 mod depthwise_conv2d;
+mod embed_tokens;
 mod epilogue;
 mod gemm;
 mod global_avg_pool;
@@ -19,6 +20,7 @@ mod rope;
 mod selective_scan;
 mod simd;
 mod steps;
+mod take_token;
 mod tile;
 mod top_k;
 mod window;
@@ -29,8 +31,9 @@ pub use epilogue::{Act, Parts};
 pub use isa::{Caps, Isa};
 pub use simd::{available, detect};
 pub use steps::{
-    Attention, ClassActivation, CpuKernel, DepthwiseConv2d, Gemm, GlobalAvgPool, LayerNorm, LinearAttention, LinearAttentionKv,
-    LinearAttentionSizes, Pointwise, PointwiseMode, Rope, SelectiveScan, TopK, Window,
+    Attention, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, GlobalAvgPool, LayerNorm,
+    LinearAttention, LinearAttentionKv, LinearAttentionSizes, Pointwise, PointwiseMode, Rope, SelectiveScan, TakeToken, TopK,
+    Window,
 };
 
 /// A range of memory that steps read and write: a part of the arena, a weight, or nothing.
@@ -115,6 +118,7 @@ impl CpuKernel {
             Self::Attention(k) => k,
             Self::ClassActivation(k) => k,
             Self::DepthwiseConv2d(k) => k,
+            Self::EmbedTokens(k) => k,
             Self::Gemm(k) => k,
             Self::GlobalAvgPool(k) => k,
             Self::LayerNorm(k) => k,
@@ -123,6 +127,7 @@ impl CpuKernel {
             Self::Pointwise(k) => k,
             Self::Rope(k) => k,
             Self::SelectiveScan(k) => k,
+            Self::TakeToken(k) => k,
             Self::TopK(k) => k,
             Self::Window(k) => k,
         }

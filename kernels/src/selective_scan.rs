@@ -29,7 +29,11 @@ impl Kernel for SelectiveScan {
         let tokens = self.images * self.length;
         let vectors = io.read(4).len();
         assert!(
-            io.out().len >= tokens * self.width && vectors >= 2 * self.channels && scratch.len() >= 2 * self.states * LANES,
+            self.length.is_multiple_of(self.direction.height.max(1))
+                && (!self.sum || io.read(5).len() >= tokens * self.width)
+                && io.out().len >= tokens * self.width
+                && vectors >= 2 * self.channels
+                && scratch.len() >= 2 * self.states * LANES,
             "the operands of a scan are too small"
         );
         let (state, decay) = scratch.split_at_mut(self.states * LANES);
@@ -112,8 +116,8 @@ unsafe fn scan<const STATES: usize>(
     let mut fixed_state = [[0.0; LANES]; STATES];
     let fixed_decay: [Lanes; STATES] = std::array::from_fn(|n| decay[n]);
     let out = io.out().start;
-    for t in 0..k.length {
-        let token = image * k.length + t;
+    for step in 0..k.length {
+        let token = image * k.length + k.direction.token(step, k.length);
         let u = lanes_of(&xz[token * k.width..][..k.channels], group);
         let raw = lanes_of(&delta[token * k.channels..][..k.channels], group);
         let (mut dt, mut input, mut y) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
@@ -121,6 +125,10 @@ unsafe fn scan<const STATES: usize>(
             dt[lane] = math::softplus(raw[lane] + biases[lane]);
             input[lane] = dt[lane] * u[lane];
             y[lane] = skips[lane] * u[lane];
+        }
+        if k.sum {
+            let others = lanes_of(&io.read(5)[token * k.width..][..k.channels], group);
+            y.iter_mut().zip(others).for_each(|(y, other)| *y += other);
         }
         let (b, c) = x_dbl[(token + 1) * k.dbl_width - 2 * states..][..2 * states].split_at(states);
         if STATES == 0 {

@@ -30,6 +30,8 @@ kernels! {
     ClassActivation => "class_activation",
     /// Depthwise convolution.
     DepthwiseConv2d => "depthwise_conv2d",
+    /// Patches to tokens.
+    EmbedTokens => "embed_tokens",
     /// Product or dense convolution.
     Gemm => "gemm",
     /// Mean over positions.
@@ -46,6 +48,8 @@ kernels! {
     Rope => "rope",
     /// Selective scan.
     SelectiveScan => "selective_scan",
+    /// One token of each sequence.
+    TakeToken => "take_token",
     /// Softmax and best classes.
     TopK => "top_k",
     /// Windows of images, and back.
@@ -114,6 +118,35 @@ pub struct LayerNorm {
     pub channels: usize,
     /// Added to the variance.
     pub eps: f32,
+    /// The mean is subtracted; without that it is the norm by the root of the mean square.
+    pub centred: bool,
+}
+
+/// Reads patches `(images, tokens - 1, channels)`, the class token, and positions `(tokens, channels)`. Writes `(images, tokens,
+/// channels)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbedTokens {
+    /// Batch.
+    pub images: usize,
+    /// Tokens an image, the class token among them.
+    pub tokens: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Where the class token stands.
+    pub at: usize,
+}
+
+/// Reads `(images, tokens, channels)`, writes `(images, channels)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TakeToken {
+    /// Batch.
+    pub images: usize,
+    /// Tokens an image.
+    pub tokens: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Which token is taken.
+    pub at: usize,
 }
 
 /// What [`Pointwise`] does with a value and its partner.
@@ -207,7 +240,8 @@ pub struct Rope {
 }
 
 /// Reads xz `(images, length, width)`, delta `(images, length, channels)`, x_dbl `(images, length, dbl_width)`, A transposed
-/// `[states, channels]`, D and the bias of delta as two rows of `channels`. Writes `(images, length, width)`.
+/// `[states, channels]`, D and the bias of delta as two rows of `channels`, and, with `sum`, what is added `(images, length, width)`.
+/// Writes `(images, length, width)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelectiveScan {
     /// Batch.
@@ -222,6 +256,36 @@ pub struct SelectiveScan {
     pub states: usize,
     /// Channels of x_dbl, of which B and C are the last `2 states`.
     pub dbl_width: usize,
+    /// The way through the tokens.
+    pub direction: Direction,
+    /// Something is added to the result.
+    pub sum: bool,
+}
+
+/// The order in which a scan takes the tokens of a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Direction {
+    /// Rows of a map that is taken column by column; 1 where the tokens are taken as they lie.
+    pub height: usize,
+    /// From the last one to the first.
+    pub reversed: bool,
+}
+
+impl Direction {
+    /// The tokens as they lie.
+    pub const FORWARD: Self = Self { height: 1, reversed: false };
+
+    /// The token that is taken at a step, of `length`, which `height` divides.
+    pub const fn token(self, step: usize, length: usize) -> usize {
+        let step = if self.reversed { length - 1 - step } else { step };
+        step % self.height * (length / self.height) + step / self.height
+    }
+}
+
+impl Default for Direction {
+    fn default() -> Self {
+        Self::FORWARD
+    }
 }
 
 /// Reads logits `(rows, classes)`, writes `(rows, k, 2)`.

@@ -14,6 +14,12 @@ export type Located =
 /** Names of files of weights. */
 const WEIGHTS = /\.(safetensors|pth|pt|pth\.tar|ckpt|bin)$/;
 
+/** Repositories whose checkpoint has no usual name or that have several: the file that the id alone stands for. */
+const FILES: Readonly<Record<string, string>> = {
+  'hustvl/Vim-tiny-midclstok': 'vim_t_midclstok_76p1acc.pth',
+  'hustvl/Vim-small-midclstok': 'vim_s_midclstok_80p5acc.pth',
+};
+
 /** `owner/name`, as hubs have it. */
 const HUB_ID = /^[\w.-]+\/[\w.-]+$/;
 
@@ -31,7 +37,8 @@ export function locate(source: ModelSource, options: LoadOptions): Located {
     const branch = revision ?? encodeURIComponent(options.revision ?? 'main');
     // The page of a folder in a branch is a folder; that of a file is a file.
     const path = file?.split('/') ?? [];
-    const name = path.at(-1) && WEIGHTS.test(path.at(-1) as string) ? path.pop() : undefined;
+    const named = path.at(-1) && WEIGHTS.test(path.at(-1) as string) ? path.pop() : undefined;
+    const name = named ?? (path.length === 0 && Object.hasOwn(FILES, id) ? FILES[id] : undefined);
     const folder = address(`${base}/${id}/resolve/${[branch, ...path].filter(Boolean).join('/')}/`).href;
     return { folder, ...(name !== undefined && { file: name }) };
   }

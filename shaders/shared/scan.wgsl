@@ -13,6 +13,7 @@ struct Params {
     segments: u32,
     segment_length: u32,
     steps: u32,
+    height: u32, // rows of the map where it is taken column by column
 }
 
 // xz: (B, L, W): u is the first D channels
@@ -41,7 +42,7 @@ struct Run {
     channel: u32,
     segment: u32,
     chunk: u32,
-    begin: u32, // first token
+    begin: u32, // first step
     end: u32,   // one past the last; equal to `begin` for idle threads, which still meet the barriers
     exists: bool,
 }
@@ -63,6 +64,18 @@ fn this_run(index: u32, li: u32) -> Run {
         run.image = 0u;
     }
     return run;
+}
+
+// The token that is taken at a step.
+fn token_at(image: u32, step: u32) -> u32 {
+    var at = step;
+    if (REVERSED == 1u) {
+        at = params.length - 1u - at;
+    }
+    if (COLUMNS == 1u) {
+        at = at % params.height * (params.length / params.height) + at / params.height;
+    }
+    return image * params.length + at;
 }
 
 var<private> decay: array<f32, STATES>;
@@ -93,7 +106,7 @@ fn prefix_of_runs(run: Run, li: u32) {
         state[n] = 0.0;
     }
     for (var t = run.begin; t < run.end; t++) {
-        let token = run.image * params.length + t;
+        let token = token_at(run.image, t);
         let dt = delta_at(token, run.channel);
         sum += dt;
         advance(token, dt, xz[token * params.xz_stride + run.channel]);

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     graph::{Graph, Layout, Value},
     ops::{
-        Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, Op, Reshape, Scale,
+        Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, Op, Reshape, RmsNorm, Scale,
         WindowPartition, WindowReverse,
     },
     packed::Recipe,
@@ -124,6 +124,13 @@ impl Builder {
         self.op(module(w), Conv2d { stride, padding: kernel / 2, epilogue }, inputs)
     }
 
+    /// `nn.Conv2d` with a square kernel, bias and no padding: patches of an image.
+    pub fn patches(&mut self, w: &Reader, x: Value, n: usize, kernel: usize, stride: usize) -> Result<Value> {
+        let c = self.shape(x).last();
+        let inputs = vec![x, self.weight(w, "weight", &[n, c, kernel, kernel])?, self.weight(w, "bias", &[n])?];
+        self.op(module(w), Conv2d { stride, padding: 0, epilogue: Epilogue::biased(true) }, inputs)
+    }
+
     /// Depthwise 3x3 `nn.Conv2d` with bias over `(B, H, W, C)`.
     pub fn depthwise3(&mut self, w: &Reader, x: Value, stride: usize) -> Result<Value> {
         let c = self.shape(x).last();
@@ -136,6 +143,13 @@ impl Builder {
         let c = self.shape(x).last();
         let inputs = vec![x, self.weight(w, "weight", &[c])?, self.weight(w, "bias", &[c])?];
         self.op(module(w), LayerNorm { eps }, inputs)
+    }
+
+    /// RMSNorm over channels.
+    pub fn rms_norm(&mut self, w: &Reader, x: Value, eps: f32) -> Result<Value> {
+        let c = self.shape(x).last();
+        let inputs = vec![x, self.weight(w, "weight", &[c])?];
+        self.op(module(w), RmsNorm { eps }, inputs)
     }
 
     /// `nn.BatchNorm2d` with its running statistics.

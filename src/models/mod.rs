@@ -12,6 +12,7 @@ mod mambavision;
 mod mila;
 mod processing;
 mod recognise;
+mod vim;
 
 use std::path::Path;
 
@@ -24,6 +25,7 @@ pub use locate::family_of;
 pub use mambaout::MambaOut;
 pub use mambavision::MambaVision;
 pub use mila::Mila;
+pub use vim::Vim;
 
 use config::Config;
 use head::Head;

@@ -10,6 +10,7 @@ mod choices;
 mod class_activation;
 mod conv2d;
 mod depthwise_conv2d;
+mod embed_tokens;
 mod epilogue;
 mod exact;
 mod gemm;
@@ -21,6 +22,7 @@ mod pointwise;
 mod reshape;
 mod rope;
 mod selective_scan;
+mod take_token;
 mod top_k;
 mod window;
 
@@ -31,14 +33,16 @@ pub use choices::{NORMS, PRODUCTS, Product, SCANS, choices};
 pub use class_activation::ClassActivation;
 pub use conv2d::Conv2d;
 pub use depthwise_conv2d::DepthwiseConv2d;
+pub use embed_tokens::EmbedTokens;
 pub use global_avg_pool::GlobalAvgPool;
-pub use layer_norm::LayerNorm;
+pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear::Linear;
 pub use linear_attention::LinearAttention;
 pub use pointwise::{Add, Mul, Scale};
 pub use reshape::Reshape;
 pub use rope::{Rope, rope_tables};
-pub use selective_scan::SelectiveScan;
+pub use selective_scan::{Direction, SelectiveScan};
+pub use take_token::TakeToken;
 pub use top_k::TopK;
 pub use window::{WindowPartition, WindowReverse};
 
@@ -129,6 +133,8 @@ ops! {
     Conv2d,
     /// Depthwise 2-D convolution.
     DepthwiseConv2d,
+    /// Patches to tokens, a class token among them.
+    EmbedTokens,
     /// Mean over all positions.
     GlobalAvgPool,
     /// Layer normalisation over channels.
@@ -141,12 +147,16 @@ ops! {
     Mul,
     /// Another shape for the same bytes.
     Reshape,
+    /// Normalisation by the root of the mean square over channels.
+    RmsNorm,
     /// Rotary position embedding over two axes.
     Rope,
     /// Product with a vector over channels.
     Scale,
     /// Mamba's selective scan.
     SelectiveScan,
+    /// One token of each sequence.
+    TakeToken,
     /// Softmax and the k best classes.
     TopK,
     /// Images to windows.

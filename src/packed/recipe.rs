@@ -54,6 +54,15 @@ pub enum Recipe {
         /// How many rows.
         count: usize,
     },
+    /// A tensor times a number.
+    Times {
+        /// The tensor.
+        of: Tensor,
+        /// The number.
+        by: f32,
+    },
+    /// A tensor with its innermost axis from the last element to the first: the taps of a convolution that runs backwards.
+    Reversed(Tensor),
     /// Filters `[N, ..]`, each times its channel's factor of the norm that follows.
     ScaleFilters {
         /// The filters.
@@ -73,7 +82,7 @@ pub enum Recipe {
 impl Recipe {
     fn sources(&self) -> Vec<&Tensor> {
         match self {
-            Self::NegExp(x) | Self::Rows { of: x, .. } => vec![x],
+            Self::NegExp(x) | Self::Reversed(x) | Self::Rows { of: x, .. } | Self::Times { of: x, .. } => vec![x],
             Self::Concat(parts) => parts.iter().collect(),
             Self::ScaleFilters { weight, norm } => norm.vectors.iter().chain([weight]).collect(),
             Self::ShiftBias { bias, norm } => norm.vectors.iter().chain(bias).collect(),
@@ -88,6 +97,10 @@ impl Recipe {
             Self::Rows { of, first, count } => {
                 let row = row_len(of);
                 of.to_f32()[first * row..(first + count) * row].to_vec()
+            }
+            Self::Times { of, by } => of.to_f32().iter().map(|v| v * by).collect(),
+            Self::Reversed(x) => {
+                x.to_f32().chunks(x.shape().last().max(1)).flat_map(|row| row.iter().rev().copied().collect::<Vec<_>>()).collect()
             }
             Self::ScaleFilters { weight, norm } => {
                 let (scale, _) = norm.affine();
@@ -116,7 +129,7 @@ impl Recipe {
         let desc = TensorDesc::f32(shape);
         let len = |t: &Tensor| t.shape().len();
         let made = match &self {
-            Self::NegExp(x) => len(x),
+            Self::NegExp(x) | Self::Reversed(x) | Self::Times { of: x, .. } => len(x),
             Self::Concat(parts) => parts.iter().map(len).sum(),
             Self::Rows { of, first, count } => {
                 let rows = of.shape().dims().first().copied().unwrap_or(0);
@@ -170,6 +183,8 @@ impl ByteOwner for Derived {
             Recipe::NegExp(x) => format!("neg_exp({})", x.identity()),
             Recipe::Concat(parts) => format!("concat({})", of(parts)),
             Recipe::Rows { of, first, count } => format!("rows({}; {count} from {first})", of.identity()),
+            Recipe::Times { of, by } => format!("times({}; {:x})", of.identity(), by.to_bits()),
+            Recipe::Reversed(x) => format!("reversed({})", x.identity()),
             Recipe::ScaleFilters { weight, norm } => format!("scale_filters({}; {})", weight.identity(), norm.identity()),
             Recipe::ShiftBias { bias, norm } => format!("shift_bias({}; {})", of(bias.as_slice()), norm.identity()),
         })
@@ -226,6 +241,16 @@ mod tests {
         assert_eq!(rows(1, 2)?.to_f32()[..], [2.0, 3.0, 4.0, 5.0]);
         assert_ne!(rows(1, 1)?.identity(), rows(2, 1)?.identity());
         assert!(rows(2, 2).is_err() && rows(usize::MAX, 2).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn taps_are_reversed_and_weights_scaled() -> Result<()> {
+        let x = Tensor::from_f32([2, 3], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0])?;
+        assert_eq!(Recipe::Reversed(x.clone()).tensor([2, 3])?.to_f32()[..], [2.0, 1.0, 0.0, 5.0, 4.0, 3.0]);
+        let times = |by| Recipe::Times { of: x.clone(), by }.tensor([6]);
+        assert_eq!(times(0.5)?.to_f32()[..], [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
+        assert_ne!(times(0.5)?.identity(), times(0.25)?.identity());
         Ok(())
     }
 

@@ -4,12 +4,14 @@ mod dead_nodes;
 mod fold_batch_norm;
 mod fuse_epilogue;
 mod fuse_rope;
+mod fuse_scan_sum;
 mod rewrite;
 
 pub use dead_nodes::dead_nodes;
 pub use fold_batch_norm::fold_batch_norm;
 pub use fuse_epilogue::fuse_epilogue;
 pub use fuse_rope::fuse_rope;
+pub use fuse_scan_sum::fuse_scan_sum;
 
 use crate::{error::Result, graph::Graph};
 
@@ -20,6 +22,7 @@ use crate::{error::Result, graph::Graph};
 pub fn optimise(graph: &Graph) -> Result<Graph> {
     let graph = dead_nodes(graph)?;
     let graph = fold_batch_norm(&graph)?;
+    let graph = fuse_scan_sum(&graph)?;
     let graph = fuse_epilogue(&graph)?;
     let graph = fuse_rope(&graph)?;
     dead_nodes(&graph)

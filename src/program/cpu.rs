@@ -2,8 +2,9 @@
 //! names of the shaders that compute the same.
 
 pub use webmamba_kernels::{
-    Attention, Caps, ClassActivation, CpuKernel, DepthwiseConv2d, Gemm, GlobalAvgPool, Isa, LayerNorm, LinearAttention,
-    LinearAttentionKv, LinearAttentionSizes, Pointwise, PointwiseMode, Rope, SelectiveScan, TopK, Window,
+    Attention, Caps, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, GlobalAvgPool, Isa, LayerNorm,
+    LinearAttention, LinearAttentionKv, LinearAttentionSizes, Pointwise, PointwiseMode, Rope, SelectiveScan, TakeToken, TopK,
+    Window,
 };
 
 use crate::program::{BufId, BufRef, Label};

@@ -28,10 +28,20 @@ pub fn fill_uniform(name: &str, shape: &Shape, lo: f64, hi: f64) -> Vec<f32> {
     (0..shape.checked_len().unwrap_or(0)).map(|_| next()).collect()
 }
 
-/// Gains of a family's layers, by the last segments of their keys; the first that fits counts, and 1 where none does. A gain is
-/// the standard deviation of a layer's output over that of its input: layers behind an activation or a product need more than one.
-/// That of a bias is its largest value.
-pub type Gains = [(&'static str, f64)];
+/// What is particular to a family's synthetic weights, by the last segments of their keys; the first that fits counts.
+#[derive(Debug)]
+pub struct Gains {
+    /// Gains of layers, 1 where none fits: the standard deviation of a layer's output over that of its input. Layers behind an
+    /// activation or a product need more than one.
+    pub layers: &'static [(&'static str, f64)],
+    /// Ranges of other parameters, before the usual ones.
+    pub ranges: &'static [(&'static str, (f64, f64))],
+}
+
+impl Gains {
+    /// Nothing particular.
+    pub const NONE: Self = Self { layers: &[], ranges: &[] };
+}
 
 /// The tensor that synthetic weights have under `key`.
 ///
@@ -52,17 +62,15 @@ const COUNTER: i64 = 375_300;
 /// The range of the values under `key`.
 fn range(gains: &Gains, key: &str, shape: &Shape) -> (f64, f64) {
     let around_zero = |bound: f64| (-bound, bound);
-    let gain = gains.iter().find(|(end, _)| ends_with(key, end)).map(|(_, gain)| *gain);
-    let fixed = RANGES.iter().find(|(end, _)| ends_with(key, end));
+    let fixed = gains.ranges.iter().chain(&RANGES).find(|(end, _)| ends_with(key, end));
     match fixed {
         Some((_, range)) => *range,
         None if ends_with(key, "bias") => {
-            let usual = if key.starts_with("layers.") || key.contains(".norm.") { 0.2 } else { 0.3 };
-            around_zero(gain.unwrap_or(usual))
+            around_zero(if key.starts_with("layers.") || key.contains(".norm.") { 0.2 } else { 0.3 })
         }
         None if shape.rank() < 2 => (0.5, 1.5),
         None => {
-            let gain = gain.unwrap_or(1.0);
+            let gain = gains.layers.iter().find(|(end, _)| ends_with(key, end)).map_or(1.0, |(_, gain)| *gain);
             let fan_in: usize = shape.dims()[1..].iter().product();
             around_zero(five_digits(gain * (3.0 / fan_in.max(1) as f64).sqrt()))
         }

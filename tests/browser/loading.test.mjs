@@ -208,6 +208,16 @@ test('a hub id is resolved below `baseUrl`, with its revision', async (t) => {
   }
 });
 
+test('repositories without a usual file are known', async (t) => {
+  const { server, page } = await setUp(t);
+  const want = await classify(page, '/models/micro/', { device: 'cpu', cache: false });
+  const file = '/hub/hustvl/Vim-tiny-midclstok/resolve/main/vim_t_midclstok_76p1acc.pth';
+  server.file(file, MICRO.weights);
+  server.file(file.replace(/[^/]*$/, 'config.json'), MICRO.config);
+  assert.deepEqual(await classify(page, 'hustvl/Vim-tiny-midclstok', { device: 'cpu', baseUrl: server.url('/hub') }), want);
+  assert.ok(server.seen(file).length > 0);
+});
+
 test('a hub on another site that redirects to a third one', async (t) => {
   const { page } = await setUp(t, { allowErrors: true });
   const [hub, store] = [await serve(t), await serve(t)];

@@ -1,10 +1,22 @@
 //! Each family's own forms of checkpoints: configs, older names, and what tensors do not tell.
 
-use super::{common::manifest::Manifest, logits_of};
+use std::path::Path;
+
+use super::{
+    common::{
+        manifest::Manifest,
+        pth_writer::{Node, write_tree},
+    },
+    logits_of,
+};
 use serde_json::{Value, json};
 use webmamba::{
     Error, Model, ModelOptions, Result, Tensor, Weights,
-    low_level::{image::CropMode, models::MambaOut, ops::Act},
+    low_level::{
+        image::CropMode,
+        models::{MambaOut, Vim},
+        ops::Act,
+    },
 };
 
 type Tensors = Vec<(String, Tensor)>;
@@ -126,4 +138,100 @@ fn the_384_pixels_of_mambaout_are_squashed() {
     config["pretrained_cfg"]["crop_mode"] = json!("squash");
     let model = open(manifest.weights(), Some(&config)).unwrap();
     assert_eq!((model.preprocess.size, model.preprocess.crop_mode), ([384, 384], CropMode::Squash));
+}
+
+/// A training checkpoint as Vim's authors publish it: the state beside an optimizer's and the arguments of the command line.
+fn training_checkpoint(path: &Path, manifest: &Manifest) {
+    let moments = [("exp_avg", Node::Tensor(Tensor::from_f32([3], vec![0.0; 3]).unwrap())), ("step", Node::Int(3))];
+    let optimizer = Node::dict([("state", Node::List(vec![Node::dict(moments)])), ("param_groups", Node::List(Vec::new()))]);
+    let arguments = Node::dict([("model", Node::Text("vim_tiny".into())), ("batch_size", Node::Int(64))]);
+    let root = Node::dict([
+        ("model", Node::state("", &manifest.weights())),
+        ("optimizer", optimizer),
+        ("epoch", Node::Int(299)),
+        ("args", Node::Object("argparse", "Namespace", Box::new(arguments))),
+    ]);
+    write_tree(path, &root);
+}
+
+#[test]
+fn vim_is_recognised_in_its_training_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = Manifest::load("vim_t");
+    let path = folder.path().join("vim_t_midclstok_76p1acc.pth");
+    training_checkpoint(&path, &manifest);
+    let model = Model::open(&path, &ModelOptions::default()).unwrap();
+    holds(&manifest, &model);
+    assert_eq!((model.name.as_str(), model.preprocess.size, model.preprocess.crop_pct), ("vim_t", [224, 224], 0.875));
+    assert_eq!(model.labels.get(281), Some("tabby"));
+    assert_eq!(model.assumptions, Vec::<String>::new());
+}
+
+#[test]
+fn the_strides_of_vim_show_in_its_positions() {
+    for (name, positions) in [("vim_t", 197), ("vim_t_s8", 730), ("vim_s_s8", 730), ("vim_b", 197)] {
+        let model = Model::synthetic(name, None).unwrap();
+        assert_eq!(model.architecture.sizes::<Vim>().unwrap().positions, positions);
+    }
+    // Those of other sizes need a config.
+    let manifest = Manifest::load("vim_micro_s8");
+    match open(manifest.weights(), None) {
+        Err(Error::Unrecognised { reason, .. }) => assert!(reason.contains("do not tell the stride"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    let model = open(manifest.weights(), Some(&json!({"model_type": "vim", "stride": 8, "image_size": 64}))).unwrap();
+    holds(&manifest, &model);
+    assert_eq!(model.preprocess.size, [64, 64]);
+}
+
+#[test]
+fn vim_runs_at_its_own_size_only() {
+    let manifest = Manifest::load("vim_micro");
+    let mut config = manifest.config.clone();
+    config["model_type"] = json!("vim");
+    let options = ModelOptions { size: Some([96, 64]), ..ModelOptions::default() };
+    let weights = Weights::from_tensors("vim", manifest.weights());
+    let error = Model::new(weights, Some(&config.to_string()), &options).unwrap_err().to_string();
+    assert!(error.contains("24 patches") && error.contains("for 16"), "{error}");
+}
+
+#[test]
+fn variants_of_vim_that_nobody_publishes_are_refused_by_name() {
+    let manifest = Manifest::load("vim_micro");
+    let mut config = manifest.config.clone();
+    config["model_type"] = json!("vim");
+    let refused = |tensors: Tensors, config: &Value| open(tensors, Some(config)).unwrap_err().to_string();
+    for (key, what) in [
+        ("rope.freqs_cos", "rotary"),
+        ("cls_token_head", "two class tokens"),
+        ("layers.0.mixer.gamma", "layer scale"),
+        ("layers.0.norm.bias", "layer norms"),
+    ] {
+        let extra = (key.to_owned(), Tensor::from_f32([32], vec![0.5; 32]).unwrap());
+        let error = refused(manifest.weights().into_iter().chain([extra]).collect(), &config);
+        assert!(error.contains(key) && error.contains(what), "{key}: {error}");
+    }
+    for (key, value) in [
+        ("if_divide_out", json!(false)),
+        ("use_middle_cls_token", json!(false)),
+        ("if_rope", json!(true)),
+        ("rms_norm", json!(false)),
+        ("bimamba_type", json!("v1")),
+    ] {
+        let mut config = config.clone();
+        config[key] = value;
+        let error = refused(manifest.weights(), &config);
+        assert!(error.contains(key) && error.contains("not run here"), "{key}: {error}");
+    }
+    for (key, value, said) in [
+        ("d_state", json!(65), "d_state 65"),
+        ("stride", json!(17), "stride 17"),
+        ("depth", json!(0), "depth 0"),
+        ("embed_dim", json!(48), "sizes"),
+    ] {
+        let mut config = config.clone();
+        config[key] = value;
+        let error = refused(manifest.weights(), &config);
+        assert!(error.contains(said), "{key}: {error}");
+    }
 }

@@ -119,6 +119,7 @@ pub fn cases() -> Vec<Case> {
     norms_and_pointwise(&mut all);
     windows_and_attention(&mut all);
     scans(&mut all);
+    tokens(&mut all);
     linear_attentions(&mut all);
     heads(&mut all);
     all
@@ -253,6 +254,8 @@ fn norms_and_pointwise(all: &mut Vec<Case>) {
     for [rows, c] in [[1, 1], [3, 3], [63, 65], [197, 196], [65, 63], [3, 1757], [1757, 16]] {
         let operands = vec![ranged(input([rows, c]), -1.0, 3.0), constant([c]), constant([c])];
         all.push(case(format!("layer_norm {rows} x {c}"), LayerNorm { eps: 1e-5 }, operands, Tolerance::Accumulated));
+        let operands = vec![ranged(input([rows, c]), -1.0, 3.0), constant([c])];
+        all.push(case(format!("rms_norm {rows} x {c}"), RmsNorm { eps: 1e-5 }, operands, Tolerance::Accumulated));
         let mut operands = vec![input([rows, c]), constant([c]), constant([c]), constant([c])];
         operands.push(ranged(constant([c]), 0.5, 1.5));
         for eps in [1e-4, 0.0] {
@@ -313,7 +316,17 @@ pub fn scan([b, l, d, s, r, w]: [usize; 6]) -> Case {
         ranged(constant([d]), -2.0, 0.0),
     ];
     let name = format!("selective_scan {b} x {l} x {d} of {w}, {s} states");
-    case(name, SelectiveScan, operands, Tolerance::Accumulated)
+    case(name, SelectiveScan::default(), operands, Tolerance::Accumulated)
+}
+
+/// The same in a direction through a map of so many rows, with all channels scanned and the other directions added.
+fn scan_in([b, l, d, s, r, height]: [usize; 6], reversed: bool, sum: bool) -> Case {
+    let plain = scan([b, l, d, s, r, d]);
+    let mut operands = plain.operands;
+    operands.extend(sum.then(|| input([b, l, d])));
+    let way = if reversed { "backwards" } else { "forwards" };
+    let name = format!("selective_scan {b} x {l} x {d}, {s} states, {height} rows {way}{}", if sum { " with a sum" } else { "" });
+    case(name, SelectiveScan { direction: Direction { height, reversed }, sum }, operands, Tolerance::Accumulated)
 }
 
 fn scans(all: &mut Vec<Case>) {
@@ -334,6 +347,33 @@ fn scans(all: &mut Vec<Case>) {
         [1, 16_384, 9, 8, 2, 18],
     ] {
         all.push(scan(sizes));
+    }
+    // batch, length, channels, states, rank, rows of the map
+    for (sizes, sum) in [
+        ([1, 1, 1, 1, 1, 1], true),
+        ([2, 12, 5, 3, 1, 3], true),
+        ([1, 49, 20, 1, 6, 7], true),
+        ([2, 63, 9, 16, 4, 9], false),
+        ([1, 197, 33, 16, 2, 1], true),
+        ([1, 256, 7, 2, 1, 256], true),
+        ([1, 730, 5, 16, 1, 1], false),
+        ([1, 1025, 8, 64, 1, 41], true),
+        ([2, 3136, 4, 1, 6, 56], true),
+        ([1, 4099, 3, 4, 1, 1], true),
+        ([1, 20_000, 3, 1, 1, 125], true),
+    ] {
+        for reversed in [false, true] {
+            all.push(scan_in(sizes, reversed, sum));
+        }
+    }
+}
+
+fn tokens(all: &mut Vec<Case>) {
+    for [b, patches, c, at] in [[1, 1, 1, 0], [2, 3, 5, 1], [1, 63, 65, 63], [3, 196, 20, 98], [1, 1757, 8, 0]] {
+        let operands = vec![input([b, patches, c]), constant([1, 1, c]), constant([1, patches + 1, c])];
+        all.push(case(format!("embed_tokens {b} x {patches} x {c} at {at}"), EmbedTokens { at }, operands, Tolerance::Close));
+        let operands = vec![input([b, patches + 1, c])];
+        all.push(case(format!("take_token {b} x {patches} x {c} at {at}"), TakeToken { at }, operands, Tolerance::Exact));
     }
 }
 

@@ -53,7 +53,7 @@ pub fn candidates(case: &Case) -> Vec<Runtime> {
         .flat_map(|(adapter, device)| {
             let (work, names) = match &case.op {
                 Op::Linear(_) | Op::Conv2d(_) => forced(&PRODUCTS, device.caps(), [1; 3]),
-                Op::LayerNorm(_) => forced(&NORMS, device.caps(), [1; 3]),
+                Op::LayerNorm(_) | Op::RmsNorm(_) => forced(&NORMS, device.caps(), [1; 3]),
                 Op::SelectiveScan(_) => forced(&SCANS, device.caps(), [shape(0)[1], shape(3)[0], shape(3)[1]]),
                 _ => ("", vec![""]),
             };

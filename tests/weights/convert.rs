@@ -6,7 +6,10 @@ use super::{all, common::manifest::Manifest, f32, f32_file, i64, load, safetenso
 use half::{bf16, f16};
 use webmamba::{
     Error, Weights,
-    low_level::{tensor::DType, weights::write_safetensors},
+    low_level::{
+        tensor::DType,
+        weights::{Gains, write_safetensors},
+    },
 };
 
 fn invalid<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
@@ -81,7 +84,7 @@ fn a_failure_loses_nothing() {
     assert!(message.contains("`a`"));
     let strange = load(safetensors(r#"{"q":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}}"#, 4)).unwrap();
     assert!(invalid(write_safetensors(&strange, &out, None, |_, _| {})).contains("F8_E4M3"));
-    for empty in [Weights::synthetic("s", &[]), Weights::zeros("z"), Weights::from_tensors("e", [])] {
+    for empty in [Weights::synthetic("s", &Gains::NONE), Weights::zeros("z"), Weights::from_tensors("e", [])] {
         assert!(invalid(write_safetensors(&empty, &out, None, |_, _| {})).contains("no tensors"));
     }
     assert!(invalid(write_safetensors(&large, &out, Some(DType::I64), |_, _| {})).contains("i64"));

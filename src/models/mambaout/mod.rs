@@ -42,16 +42,18 @@ impl Family for MambaOut {
     const ANCHORS: &'static [&'static str] = &["stages.0.blocks.0.fc1.weight", "stages.0.0.fc1.weight"];
     const HEAD: &'static str = "head.fc";
     const UNSEEN: &'static str = "the activation";
-    const GAINS: &'static Gains = &[
-        ("stem.conv2.weight", 1.4),
-        ("downsample.conv.weight", 0.8),
-        ("stem.conv1.weight", 1.0),
-        ("conv.weight", 1.5),
-        ("fc2.weight", 1.4),
-        ("pre_logits.fc.weight", 1.2),
-        ("head.fc.weight", 1.2),
-        ("bias", 0.3),
-    ];
+    const GAINS: &'static Gains = &Gains {
+        ranges: &[("bias", (-0.3, 0.3))],
+        layers: &[
+            ("stem.conv2.weight", 1.4),
+            ("downsample.conv.weight", 0.8),
+            ("stem.conv1.weight", 1.0),
+            ("conv.weight", 1.5),
+            ("fc2.weight", 1.4),
+            ("pre_logits.fc.weight", 1.2),
+            ("head.fc.weight", 1.2),
+        ],
+    };
 
     fn presets() -> Vec<Preset> {
         PUBLISHED.iter().map(Row::preset).collect()

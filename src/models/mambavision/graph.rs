@@ -99,7 +99,7 @@ impl MambaVision {
         let a = g.constant(format!("-exp({})", w.path("A_log")), a);
         let d = g.weight(w, "D", &[half])?;
         let delta_bias = g.weight(&dt_proj, "bias", &[half])?;
-        let yz = g.op(w.path("scan.y"), SelectiveScan, vec![xz, delta, x_dbl, a, d, delta_bias])?;
+        let yz = g.op(w.path("scan.y"), SelectiveScan::default(), vec![xz, delta, x_dbl, a, d, delta_bias])?;
         g.linear(&w.pp("out_proj"), yz, inner, channels, false)
     }
 

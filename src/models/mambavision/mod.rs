@@ -67,21 +67,24 @@ impl Family for MambaVision {
     const TERMS: &'static str = "published MambaVision weights: CC BY-NC-SA 4.0 (NVIDIA), non-commercial; a fine-tune may differ";
     const ANCHORS: &'static [&'static str] = &["patch_embed.conv_down.0.weight", "levels.0.blocks.0.conv1.weight"];
     const UNSEEN: &'static str = "heads and windows";
-    const GAINS: &'static Gains = &[
-        ("conv_down.3.weight", 1.4),
-        ("conv1.weight", 1.2),
-        ("conv2.weight", 1.5),
-        ("reduction.0.weight", 0.6),
-        ("mixer.in_proj.weight", 1.0),
-        ("mixer.x_proj.weight", 2.0),
-        ("mixer.dt_proj.weight", 0.6),
-        ("mixer.out_proj.weight", 1.5),
-        ("mixer.qkv.weight", 1.3),
-        ("mixer.proj.weight", 1.5),
-        ("mlp.fc1.weight", 1.2),
-        ("mlp.fc2.weight", 1.5),
-        ("head.weight", 0.6),
-    ];
+    const GAINS: &'static Gains = &Gains {
+        ranges: &[],
+        layers: &[
+            ("conv_down.3.weight", 1.4),
+            ("conv1.weight", 1.2),
+            ("conv2.weight", 1.5),
+            ("reduction.0.weight", 0.6),
+            ("mixer.in_proj.weight", 1.0),
+            ("mixer.x_proj.weight", 2.0),
+            ("mixer.dt_proj.weight", 0.6),
+            ("mixer.out_proj.weight", 1.5),
+            ("mixer.qkv.weight", 1.3),
+            ("mixer.proj.weight", 1.5),
+            ("mlp.fc1.weight", 1.2),
+            ("mlp.fc2.weight", 1.5),
+            ("head.weight", 0.6),
+        ],
+    };
 
     fn presets() -> Vec<Preset> {
         PUBLISHED.iter().map(Row::preset).collect()

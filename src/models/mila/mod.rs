@@ -43,23 +43,26 @@ impl Family for Mila {
     const TERMS: &'static str = "published MILA weights: no licence is stated by the authors; a fine-tune may differ";
     const ANCHORS: &'static [&'static str] = &["patch_embed.conv1.conv.weight", "layers.0.blocks.0.act_proj.weight"];
     const UNSEEN: &'static str = "heads";
-    const GAINS: &'static Gains = &[
-        ("conv1.conv.weight", 1.0),
-        ("conv3.0.conv.weight", 1.2),
-        ("downsample.conv.0.conv.weight", 0.5),
-        ("conv.weight", 1.4),
-        ("cpe1.weight", 0.2),
-        ("cpe2.weight", 0.2),
-        ("in_proj.weight", 1.2),
-        ("act_proj.weight", 1.2),
-        ("dwc.weight", 1.3),
-        ("qk.weight", 2.0),
-        ("lepe.weight", 0.7),
-        ("out_proj.weight", 3.0),
-        ("mlp.fc1.weight", 1.2),
-        ("mlp.fc2.weight", 1.5),
-        ("head.weight", 0.6),
-    ];
+    const GAINS: &'static Gains = &Gains {
+        ranges: &[],
+        layers: &[
+            ("conv1.conv.weight", 1.0),
+            ("conv3.0.conv.weight", 1.2),
+            ("downsample.conv.0.conv.weight", 0.5),
+            ("conv.weight", 1.4),
+            ("cpe1.weight", 0.2),
+            ("cpe2.weight", 0.2),
+            ("in_proj.weight", 1.2),
+            ("act_proj.weight", 1.2),
+            ("dwc.weight", 1.3),
+            ("qk.weight", 2.0),
+            ("lepe.weight", 0.7),
+            ("out_proj.weight", 3.0),
+            ("mlp.fc1.weight", 1.2),
+            ("mlp.fc2.weight", 1.5),
+            ("head.weight", 0.6),
+        ],
+    };
 
     fn presets() -> Vec<Preset> {
         let preset = |(name, embed_dim, depths, num_heads)| {

@@ -1,6 +1,6 @@
-//! `layer_norm` on processor cores.
+//! `layer_norm` and `rms_norm` on processor cores.
 
-use super::LayerNorm;
+use super::{LayerNorm, RmsNorm};
 use crate::{
     error::Result,
     ops::Lower,
@@ -10,11 +10,22 @@ use crate::{
 
 impl Lower<Cpu> for LayerNorm {
     fn lower(&self, cx: &mut Lowering<'_, Cpu>) -> Result<()> {
-        let shape = cx.shape(0);
-        let vectors = Packing::Vectors { len: shape.last(), first: 0, defaults: vec![0, 0] };
-        let reads = vec![cx.activation(0)?, cx.weight(&[Some(1), Some(2)], vectors)?];
-        let output = cx.output();
-        cx.step(cpu::LayerNorm { rows: shape.rows(), channels: shape.last(), eps: self.eps }, reads, vec![output]);
-        Ok(())
+        lower(cx, Some(2), self.eps)
     }
+}
+
+impl Lower<Cpu> for RmsNorm {
+    fn lower(&self, cx: &mut Lowering<'_, Cpu>) -> Result<()> {
+        lower(cx, None, self.eps)
+    }
+}
+
+/// Pushes the step; what has a bias is centred too.
+fn lower(cx: &mut Lowering<'_, Cpu>, bias: Option<usize>, eps: f32) -> Result<()> {
+    let (rows, channels) = (cx.shape(0).rows(), cx.shape(0).last());
+    let vectors = Packing::Vectors { len: channels, first: 0, defaults: vec![0, 0] };
+    let reads = vec![cx.activation(0)?, cx.weight(&[Some(1), bias], vectors)?];
+    let output = cx.output();
+    cx.step(cpu::LayerNorm { rows, channels, eps, centred: bias.is_some() }, reads, vec![output]);
+    Ok(())
 }

@@ -1,6 +1,6 @@
-//! `layer_norm` on the GPU.
+//! `layer_norm` and `rms_norm` on the GPU.
 
-use super::LayerNorm;
+use super::{LayerNorm, RmsNorm};
 use crate::{
     error::Result,
     ops::{Lower, choices::NORMS},
@@ -14,15 +14,26 @@ params! {
 
 impl Lower<Gpu> for LayerNorm {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let shape = cx.shape(0);
-        let len = padded_channels(shape.last());
-        let vectors = cx.weight(&[Some(1), Some(2)], Packing::Vectors { len, first: 0, defaults: vec![0, 0] })?;
-        let team = cx.choose(&NORMS, [shape.rows(), shape.last(), 1])?.value;
-        let params = LayerNormParams { rows: shape.rows() as u32, channels: shape.last() as u32, eps: self.eps };
-        let kernel = Kernel::new("layer_norm").with("TEAM", team);
-        let reads = vec![cx.activation(0)?, vectors];
-        let rows_per_workgroup = u64::from(64 / team);
-        cx.dispatch(kernel, reads, vec![cx.output()], params.block(), (shape.rows() as u64).div_ceil(rows_per_workgroup));
-        Ok(())
+        lower(cx, Some(2), self.eps)
     }
+}
+
+impl Lower<Gpu> for RmsNorm {
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
+        lower(cx, None, self.eps)
+    }
+}
+
+/// Pushes the dispatch; what has a bias is centred too.
+fn lower(cx: &mut Lowering<'_>, bias: Option<usize>, eps: f32) -> Result<()> {
+    let shape = cx.shape(0);
+    let len = padded_channels(shape.last());
+    let vectors = cx.weight(&[Some(1), bias], Packing::Vectors { len, first: 0, defaults: vec![0, 0] })?;
+    let team = cx.choose(&NORMS, [shape.rows(), shape.last(), 1])?.value;
+    let params = LayerNormParams { rows: shape.rows() as u32, channels: shape.last() as u32, eps };
+    let kernel = Kernel::new("layer_norm").with("TEAM", team).with("CENTRED", bias.is_some().into());
+    let reads = vec![cx.activation(0)?, vectors];
+    let rows_per_workgroup = u64::from(64 / team);
+    cx.dispatch(kernel, reads, vec![cx.output()], params.block(), (shape.rows() as u64).div_ceil(rows_per_workgroup));
+    Ok(())
 }

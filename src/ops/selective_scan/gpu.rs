@@ -26,6 +26,7 @@ params! {
         segments: u32,
         segment_length: u32,
         steps: u32,
+        height: u32,
     }
 }
 
@@ -41,8 +42,8 @@ const SEGMENT_STEPS: usize = 16;
 
 impl Lower<Gpu> for SelectiveScan {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<()> {
-        let shapes: Vec<&Shape> = (0..6).map(|i| cx.shape(i)).collect();
-        let d = dims(&shapes).map_err(|reason| cx.error(reason))?;
+        let shapes: Vec<&Shape> = (0..6 + usize::from(self.sum)).map(|i| cx.shape(i)).collect();
+        let d = dims(*self, &shapes).map_err(|reason| cx.error(reason))?;
         let chunks = cx.choose(&SCANS, [d.length, d.channels, d.states])?.value;
         let steps = d.length.div_ceil(chunks);
         let (steps, segments) =
@@ -61,13 +62,19 @@ impl Lower<Gpu> for SelectiveScan {
             segments: segments as u32,
             segment_length: (steps * chunks) as u32,
             steps: steps as u32,
+            height: self.direction.height as u32,
         };
         let a = cx.weight(&[Some(3)], Packing::Rows { align: CHANNEL_ALIGN })?;
         let vectors = Packing::Vectors { len: vector_stride, first: 0, defaults: vec![0, 0] };
         let vectors = cx.weight(&[Some(4), Some(5)], vectors)?;
         let reads = vec![cx.activation(0)?, cx.activation(1)?, cx.activation(2)?, a, vectors];
         let specialise = |shader| {
-            Kernel::new(shader).with("STATES", d.states as u32).with("CHANNELS", CHANNELS as u32).with("CHUNKS", chunks as u32)
+            Kernel::new(shader)
+                .with("STATES", d.states as u32)
+                .with("CHANNELS", CHANNELS as u32)
+                .with("CHUNKS", chunks as u32)
+                .with("REVERSED", self.direction.reversed.into())
+                .with("COLUMNS", (self.direction.height > 1).into())
         };
         let workgroups = (d.images * d.channels.div_ceil(CHANNELS) * segments) as u64;
         let mut carry = BufRef::Nothing;
@@ -84,8 +91,9 @@ impl Lower<Gpu> for SelectiveScan {
             cx.dispatch(kernel, vec![BufRef::Buffer(totals), a], vec![starts], carry_params.block(), threads.div_ceil(64));
             carry = BufRef::Buffer(starts);
         }
-        let kernel = specialise("selective_scan").with("CARRY", (segments > 1).into());
-        cx.dispatch(kernel, [reads, vec![carry]].concat(), vec![cx.output()], params.block(), workgroups);
+        let kernel = specialise("selective_scan").with("CARRY", (segments > 1).into()).with("SUM", self.sum.into());
+        let others = if self.sum { cx.activation(6)? } else { BufRef::Nothing };
+        cx.dispatch(kernel, [reads, vec![carry, others]].concat(), vec![cx.output()], params.block(), workgroups);
         Ok(())
     }
 }

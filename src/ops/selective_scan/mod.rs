@@ -1,4 +1,4 @@
-//! The selective scan of Mamba (Gu and Dao 2023), with MambaVision's second branch carried along.
+//! The selective scan of Mamba (Gu and Dao 2023), in any direction through a map, with MambaVision's second branch carried along.
 //!
 //! Per channel c and state n, with delta' = softplus(delta + bias):
 //!
@@ -14,9 +14,11 @@
 mod cpu;
 mod gpu;
 
+pub use crate::program::cpu::Direction;
+
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly, vector_of},
+    ops::{Operator, exact, exactly, same_shape, vector_of},
     tensor::{Shape, Tensor},
 };
 
@@ -27,9 +29,17 @@ use crate::{
 /// 2. x_dbl `(B, L, R + 2 S)`: the output of `x_proj`, of which B and C are the last 2 S channels
 /// 3. A `[D, S]` (negative: -exp(A_log)), 4. D `[D]`, 5. delta_bias `[D]`
 ///
-/// Output: `(B, L, W)` with y in the first D channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SelectiveScan;
+/// 6. with `sum`, for which W must be D: `(B, L, W)`, which is added to y: the scans in the other directions
+///
+/// Output: `(B, L, W)` with y in the first D channels. Whatever the direction, all tensors hold the tokens as they lie in the map, row
+/// by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SelectiveScan {
+    /// The order in which the tokens are taken; with columns the map has `L / height` of them.
+    pub direction: Direction,
+    /// There is something to add.
+    pub sum: bool,
+}
 
 #[derive(Default)]
 struct Dims {
@@ -41,12 +51,25 @@ struct Dims {
     rank: usize,
 }
 
-fn dims(inputs: &[&Shape]) -> std::result::Result<Dims, String> {
+fn dims(op: SelectiveScan, inputs: &[&Shape]) -> std::result::Result<Dims, String> {
+    let (inputs, others) = match (op.sum, inputs) {
+        (true, [inputs @ .., others]) => (inputs, Some(others)),
+        _ => (inputs, None),
+    };
     let [xz, delta, x_dbl, a, d, bias] = exactly(inputs)?;
     let &[images, length, width] = xz.dims() else { return Err(format!("xz must be (B, L, W), found {xz}")) };
     let &[channels, states] = a.dims() else { return Err(format!("A must be [D, S], found {a}")) };
     if channels > width || delta.dims() != [images, length, channels] {
         return Err(format!("delta must be [{images}, {length}, D] with D = {channels} <= {width}, found {delta}"));
+    }
+    if !length.is_multiple_of(op.direction.height) {
+        return Err(format!("{length} tokens are no map of {} rows", op.direction.height));
+    }
+    if let Some(others) = others {
+        same_shape(others, xz)?;
+        if width != channels {
+            return Err(format!("a sum needs all of {width} channels to be scanned, not {channels}"));
+        }
     }
     vector_of("D", d, channels)?;
     vector_of("delta_bias", bias, channels)?;
@@ -58,13 +81,26 @@ fn dims(inputs: &[&Shape]) -> std::result::Result<Dims, String> {
     }
 }
 
+/// The tokens in the order of a direction.
+fn order(direction: Direction, length: usize) -> Vec<usize> {
+    let width = length / direction.height;
+    let mut order: Vec<usize> = match direction.height {
+        1 => (0..length).collect(),
+        height => (0..width).flat_map(|column| (0..height).map(move |row| row * width + column)).collect(),
+    };
+    if direction.reversed {
+        order.reverse();
+    }
+    order
+}
+
 impl Operator for SelectiveScan {
     fn name(&self) -> &'static str {
         "selective_scan"
     }
 
     fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String> {
-        dims(inputs)?;
+        dims(*self, inputs)?;
         Ok(inputs[0].clone())
     }
 
@@ -75,12 +111,14 @@ impl Operator for SelectiveScan {
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let shapes: Vec<&Shape> = inputs.iter().map(|t| t.shape()).collect();
-        let Dims { images, length, width, channels, states, rank } = dims(&shapes).unwrap_or_default();
+        let Dims { images, length, width, channels, states, rank } = dims(*self, &shapes).unwrap_or_default();
         let [mut out, delta, x_dbl, a, skip, bias] = [0, 1, 2, 3, 4, 5].map(|i: usize| exact::values(inputs[i]));
+        let others = inputs.get(6).map(|others| exact::values(others));
+        let order = order(self.direction, length);
         for image in 0..images {
             for c in 0..channels {
                 let mut state = vec![0.0; states];
-                for token in image * length..(image + 1) * length {
+                for token in order.iter().map(|token| image * length + token) {
                     let u = out[token * width + c];
                     let dt = exact::softplus(delta[token * channels + c] + bias[c]);
                     let (b, out_of) = x_dbl[token * (rank + 2 * states) + rank..][..2 * states].split_at(states);
@@ -89,7 +127,7 @@ impl Operator for SelectiveScan {
                         state[n] = (dt * a[c * states + n]).exp() * state[n] + dt * b[n] * u;
                         y += out_of[n] * state[n];
                     }
-                    out[token * width + c] = y;
+                    out[token * width + c] = y + others.as_ref().map_or(0.0, |others| others[token * width + c]);
                 }
             }
         }

@@ -1,0 +1,246 @@
+//! Vim (Zhu et al., ICML 2024): tokens of patches with a class token in their middle, scanned forwards and backwards in every layer.
+
+mod graph;
+mod mixer;
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::{
+    error::{Error, Result},
+    graph::Builder,
+    image::Preprocess,
+    models::{
+        Architecture, Backbone, Family, Preset,
+        family::{blocks, required, rows},
+    },
+    weights::{Gains, Reader, Weights},
+};
+
+use mixer::Mixer;
+
+/// Sizes of a Vim.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vim {
+    /// Channels of a token.
+    pub embed_dim: usize,
+    /// Layers.
+    pub depth: usize,
+    /// Side of a patch.
+    pub patch_size: usize,
+    /// Pixels from one patch to the next; patches overlap where it is less than their side. No tensor tells it: 0 where only the
+    /// positions are known, and these are not those of 224 x 224.
+    pub stride: usize,
+    /// Tokens that have a position, the class token among them: the input has as many.
+    pub positions: usize,
+    /// Channels that are scanned.
+    pub inner: usize,
+    /// States of a scan (16).
+    pub d_state: usize,
+    /// Rank of the step sizes.
+    pub dt_rank: usize,
+    /// Taps of the convolutions (4).
+    pub d_conv: usize,
+}
+
+impl Vim {
+    fn mixer(&self) -> Mixer {
+        Mixer {
+            channels: self.embed_dim,
+            inner: self.inner,
+            states: self.d_state,
+            rank: self.dt_rank,
+            taps: self.d_conv,
+            halved: true,
+        }
+    }
+
+    /// The stride with which an image of 224 x 224 has so many positions; 0 where none has.
+    fn usual_stride(positions: usize, patch: usize) -> usize {
+        let steps = positions.saturating_sub(1).isqrt().saturating_sub(1);
+        match SIDE.checked_sub(patch) {
+            Some(rest) if steps > 0 && (steps + 1).pow(2) + 1 == positions && rest % steps == 0 && rest / steps <= patch => {
+                rest / steps
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Side of the images that published models were trained for.
+const SIDE: usize = 224;
+
+impl Family for Vim {
+    const NAME: &'static str = "vim";
+    const CALLED: &'static [&'static str] = &["vim", "visionmamba"];
+    const TERMS: &'static str = "published Vim weights: Apache-2.0; a fine-tune may differ";
+    const ANCHORS: &'static [&'static str] = &["layers.0.mixer.A_b_log"];
+    const UNSEEN: &'static str = "the stride";
+    const GAINS: &'static Gains = &Gains {
+        layers: &[
+            ("mixer.in_proj.weight", 1.2),
+            ("conv1d.weight", 1.3),
+            ("conv1d_b.weight", 1.3),
+            ("dt_proj.weight", 0.6),
+            ("dt_proj_b.weight", 0.6),
+            ("out_proj.weight", 0.8),
+        ],
+        ranges: &[
+            ("dt_proj.bias", (-5.5, -2.0)),
+            ("dt_proj_b.bias", (-5.5, -2.0)),
+            ("conv1d.bias", (-0.3, 0.3)),
+            ("conv1d_b.bias", (-0.3, 0.3)),
+            ("A_b_log", (-1.6, 2.08)),
+            ("cls_token", (-1.2, 1.2)),
+            ("pos_embed", (-0.6, 0.6)),
+        ],
+    };
+
+    fn presets() -> Vec<Preset> {
+        let preset = |(name, embed_dim, stride): (_, usize, usize)| {
+            let side = (SIDE - 16) / stride + 1;
+            let sizes = Self {
+                embed_dim,
+                depth: 24,
+                patch_size: 16,
+                stride,
+                positions: side * side + 1,
+                inner: 2 * embed_dim,
+                d_state: 16,
+                dt_rank: embed_dim.div_ceil(16),
+                d_conv: 4,
+            };
+            Preset { name, architecture: Architecture::new(sizes, 1000), preprocess: Self::preprocess() }
+        };
+        PUBLISHED.into_iter().map(preset).collect()
+    }
+
+    fn preprocess() -> Preprocess {
+        Preprocess { crop_pct: 0.875, ..Preprocess::imagenet([SIDE, SIDE]) }
+    }
+
+    fn recognise(weights: &Weights) -> Option<Self> {
+        let last = |key: &str| weights.shape(key).map(|shape| shape.last());
+        // Those of clips have five axes.
+        let patch_size = match *weights.shape("patch_embed.proj.weight")?.dims() {
+            [_, 3, side, other] if side == other => side,
+            _ => return None,
+        };
+        let positions = weights.shape("pos_embed")?.rows();
+        Some(Self {
+            embed_dim: rows(weights, "patch_embed.proj.weight")?,
+            depth: blocks(weights, "layers", "mixer.A_log"),
+            patch_size,
+            stride: Self::usual_stride(positions, patch_size),
+            positions,
+            inner: rows(weights, "layers.0.mixer.A_log")?,
+            d_state: last("layers.0.mixer.A_log")?,
+            dt_rank: last("layers.0.mixer.dt_proj.weight")?,
+            d_conv: last("layers.0.mixer.conv1d.weight")?,
+        })
+    }
+
+    fn seen(&self) -> Self {
+        Self { stride: Self::usual_stride(self.positions, self.patch_size), ..self.clone() }
+    }
+
+    fn config(config: &Json, known: Option<&Self>) -> std::result::Result<Self, String> {
+        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
+        keys.check()?;
+        macro_rules! size {
+            ($key:ident, $said:expr) => {
+                required(stringify!($key), $said, known.map(|known| known.$key))
+            };
+        }
+        let embed_dim = size!(embed_dim, keys.embed_dim)?;
+        let patch_size = size!(patch_size, keys.patch_size.or(known.is_none().then_some(16)))?;
+        let stride = size!(stride, keys.stride)?;
+        let grid =
+            |side: usize| side.checked_sub(patch_size)?.checked_div(stride)?.checked_add(1)?.checked_pow(2)?.checked_add(1);
+        let expand = |ratio: usize| ratio.checked_mul(embed_dim);
+        Ok(Self {
+            embed_dim,
+            depth: size!(depth, keys.depth)?,
+            patch_size,
+            stride,
+            positions: required(
+                "resolution",
+                keys.resolution.and_then(|side| grid(side.as_u64()? as usize)),
+                known.map(|known| known.positions),
+            )?,
+            inner: required(
+                "expand",
+                keys.expand.or(known.is_none().then_some(2)).and_then(expand),
+                known.map(|known| known.inner),
+            )?,
+            d_state: size!(d_state, keys.d_state.or(known.is_none().then_some(16)))?,
+            dt_rank: size!(dt_rank, keys.dt_rank.or(known.is_none().then(|| embed_dim.div_ceil(16))))?,
+            d_conv: size!(d_conv, keys.d_conv.or(known.is_none().then_some(4)))?,
+        })
+    }
+
+    fn validate(&self) -> Result<()> {
+        let bad = |reason: String| Err(Error::config("Vim", reason));
+        if [self.embed_dim, self.inner, self.dt_rank].iter().any(|n| !(1..=1 << 16).contains(n)) {
+            return bad(format!(
+                "embed_dim {}, inner width {} and dt_rank {} must be positive",
+                self.embed_dim, self.inner, self.dt_rank
+            ));
+        }
+        if !(1..=1000).contains(&self.depth) || !(1..=1 << 20).contains(&self.positions) {
+            return bad(format!("depth {} must be in 1..=1000, and there must be positions, not {}", self.depth, self.positions));
+        }
+        if !(1..=64).contains(&self.d_state) || !(1..=31).contains(&self.d_conv) {
+            return bad(format!("d_state {} must be in 1..=64 and d_conv {} in 1..=31", self.d_state, self.d_conv));
+        }
+        if !(1..=128).contains(&self.patch_size) || !(1..=self.patch_size).contains(&self.stride) {
+            return bad(format!("stride {} must be in 1..={}, the side of a patch", self.stride, self.patch_size));
+        }
+        Ok(())
+    }
+
+    fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
+        self.graph(g, r)
+    }
+}
+
+/// The keys of a `config.json` that are sizes, and those of variants that are not run here.
+#[derive(Debug, Deserialize)]
+struct Keys {
+    embed_dim: Option<usize>,
+    depth: Option<usize>,
+    patch_size: Option<usize>,
+    stride: Option<usize>,
+    resolution: Option<Json>,
+    expand: Option<usize>,
+    d_state: Option<usize>,
+    dt_rank: Option<usize>,
+    d_conv: Option<usize>,
+    bimamba_type: Option<String>,
+    if_divide_out: Option<bool>,
+    use_middle_cls_token: Option<bool>,
+    if_rope: Option<bool>,
+    rms_norm: Option<bool>,
+}
+
+impl Keys {
+    /// Options that have another value in no published model.
+    fn check(&self) -> std::result::Result<(), String> {
+        let other = |key: &str, value: Option<bool>, wanted: bool| match value {
+            Some(value) if value != wanted => Err(format!("`{key}`: {value} is of a variant that is not run here")),
+            _ => Ok(()),
+        };
+        other("if_divide_out", self.if_divide_out, true)?;
+        other("use_middle_cls_token", self.use_middle_cls_token, true)?;
+        other("if_rope", self.if_rope, false)?;
+        other("rms_norm", self.rms_norm, true)?;
+        match self.bimamba_type.as_deref() {
+            Some("v2") | None => Ok(()),
+            Some(other) => Err(format!("`bimamba_type`: {other} is of a variant that is not run here")),
+        }
+    }
+}
+
+/// Names, channels and strides.
+const PUBLISHED: [(&str, usize, usize); 5] =
+    [("vim_t", 192, 16), ("vim_s", 384, 16), ("vim_b", 768, 16), ("vim_t_s8", 192, 8), ("vim_s_s8", 384, 8)];
