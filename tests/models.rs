@@ -28,9 +28,19 @@ const LOGITS: f64 = 1e-4;
 const STAGES: f64 = 3e-4;
 
 /// Small models of every form of every family, of which the official implementations' traces are there too.
-const MICRO: [&str; 6] = ["mambavision_micro", "mila_micro", "mambaout_micro", "mambaout_micro_rw", "vim_micro", "vim_micro_s8"];
+const MICRO: [&str; 9] = [
+    "mambavision_micro",
+    "mila_micro",
+    "mambaout_micro",
+    "mambaout_micro_rw",
+    "vim_micro",
+    "vim_micro_s8",
+    "vmamba_micro",
+    "vmamba_micro_s2",
+    "vmamba_micro_v0",
+];
 /// Published variants.
-const WHOLE: [&str; 4] = ["mambavision_t", "mila_t", "mambaout_femto", "vim_t"];
+const WHOLE: [&str; 5] = ["mambavision_t", "mila_t", "mambaout_femto", "vim_t", "vmamba_t"];
 
 fn model(manifest: &Manifest) -> Model {
     let weights = Weights::from_tensors(&manifest.name, manifest.weights());
@@ -125,10 +135,31 @@ enum Part {
     End(usize),
 }
 
+impl Part {
+    /// The first of its `count` channels, of `width`.
+    fn start(self, width: usize, count: usize) -> usize {
+        match self {
+            Self::Nth(i) => i * count,
+            Self::End(parts) => width - parts * count,
+        }
+    }
+}
+
+/// Nodes that compute a traced tensor side by side, and what of their channels it is.
+struct Found {
+    values: Vec<Value>,
+    part: Part,
+    /// Rows of the map, where the nodes are those of scans in four directions, each with the tokens as they lie.
+    rows: Option<usize>,
+}
+
 /// The nodes that compute a traced module's output: the one of its name, else the parts of it, else the last one below it. `elu#0` and
 /// its like are halves of one node here, and operands of scans and convolutions behind channels that pass through are parts of what
 /// computes them.
-fn nodes_of(graph: &Graph, traced: &str) -> (Vec<Value>, Part) {
+fn nodes_of(graph: &Graph, traced: &str) -> Found {
+    if let Some((op, operand)) = traced.split_once(".op.scan.") {
+        return cross_scan(graph, &format!("{op}.op"), operand);
+    }
     let (mut name, mut part) = (traced.to_owned(), Part::Nth(0));
     if let Some((base, half)) = traced.split_once('#').filter(|(base, _)| !base.ends_with(".act")) {
         name = base.to_owned();
@@ -140,6 +171,8 @@ fn nodes_of(graph: &Graph, traced: &str) -> (Vec<Value>, Part) {
         part = Part::End(if traced.ends_with('B') { 2 } else { 1 });
     } else if let Some(layer) = traced.strip_suffix(".hidden") {
         name = format!("{layer}.mixer");
+    } else if let Some((_, node)) = MOVED.iter().find(|(upstream, _)| *upstream == traced) {
+        name = (*node).to_owned();
     }
     let ops = || graph.iter().filter(|(_, n)| matches!(n.kind, Kind::Op(..)));
     let called = |name: &str| ops().filter(|(_, n)| n.name == name).last().map(|(value, _)| value);
@@ -148,10 +181,69 @@ fn nodes_of(graph: &Graph, traced: &str) -> (Vec<Value>, Part) {
     {
         part = Part::End(1);
     }
-    let parts = || Some(vec![called(&format!("{name}.gate"))?, called(&format!("{name}.values"))?]);
+    let parts = || {
+        let mut parts = vec![called(&format!("{name}.gate"))?, called(&format!("{name}.values"))?];
+        parts.sort();
+        Some(parts)
+    };
     let below = || ops().filter(|(_, n)| n.name.starts_with(&format!("{name}."))).last().map(|(value, _)| vec![value]);
     let found = called(&name).map(|value| vec![value]).or_else(parts).or_else(below);
-    (found.unwrap_or_else(|| panic!("no node computes {traced}")), part)
+    Found { values: found.unwrap_or_else(|| panic!("no node computes {traced}")), part, rows: None }
+}
+
+/// Modules upstream that only move data, and the node that has them.
+const MOVED: [(&str, &str); 4] = [
+    ("patch_embed.1", "patch_embed.0"),
+    ("classifier.permute", "classifier.norm"),
+    ("classifier.avgpool", "avgpool"),
+    ("classifier.flatten", "avgpool"),
+];
+
+/// An operand of the scans of VMamba's mixer `op`: four nodes.
+fn cross_scan(graph: &Graph, op: &str, operand: &str) -> Found {
+    let last = |name: &str| graph.iter().filter(|(_, n)| n.name == name).last();
+    let called = |name: &str| last(&format!("{op}.{name}"));
+    let of = |name: &str, k: usize| called(&format!("{name}.{k}")).unwrap_or_else(|| panic!("no {op}.{name}.{k}")).0;
+    let (name, part) = match operand {
+        "u" => ("", Part::Nth(0)),
+        "delta_raw" => ("dt_projs", Part::Nth(0)),
+        "B" => ("x_proj", Part::End(2)),
+        "C" => ("x_proj", Part::End(1)),
+        "y" => ("scan", Part::Nth(0)),
+        other => panic!("{op}.scan.{other}"),
+    };
+    let values = match operand {
+        "u" => vec![called("act").or(called("act#1")).unwrap().0; 4],
+        _ => (0..4).map(|k| of(name, k)).collect(),
+    };
+    Found { values, part, rows: Some(called("conv2d").unwrap().1.shape().dims()[1]) }
+}
+
+/// The tokens in the order in which upstream hands them to the scan of this number: by rows, by columns, and both backwards.
+fn order(k: usize, rows: usize, tokens: usize) -> Vec<usize> {
+    let columns = tokens / rows;
+    let mut order: Vec<usize> = match k % 2 {
+        0 => (0..tokens).collect(),
+        _ => (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column)).collect(),
+    };
+    if k >= 2 {
+        order.reverse();
+    }
+    order
+}
+
+/// Scans of one image in four directions as upstream stacks them, channels first.
+fn crossed(parts: &[Tensor], part: Part, want: &Tensor, rows: usize) -> Vec<f32> {
+    let &[1, ref stacked @ .., tokens] = want.shape().dims() else { panic!("{}", want.shape()) };
+    let count = stacked.iter().product::<usize>() / 4;
+    let mut values = Vec::with_capacity(want.shape().len());
+    for (k, scan) in parts.iter().enumerate() {
+        let (width, scan) = (scan.shape().last(), scan.to_f32());
+        let start = part.start(width, count);
+        let order = order(k, rows, tokens);
+        values.extend((start..start + count).flat_map(|c| order.iter().map(|t| scan[t * width + c]).collect::<Vec<_>>()));
+    }
+    values
 }
 
 /// A mixer's layer of this name, of the direction in question.
@@ -170,15 +262,18 @@ fn check_trace(name: &str, run: &Run) {
     let input = manifest.input(&case.id);
     let graph = graph_for(&model, &input);
     assert!(case.expect.trace.len() > 25, "{} traced tensors", case.expect.trace.len());
-    let found: Vec<(Vec<Value>, Part)> =
+    let found: Vec<Found> =
         case.expect.trace.iter().map(|t| nodes_of(&graph, t.strip_prefix(&format!("{}.trace.", case.id)).unwrap())).collect();
-    let outputs = found.iter().flat_map(|(values, _)| values);
+    let outputs = found.iter().flat_map(|found| &found.values);
     let outputs = outputs.map(|value| Output { name: value.index().to_string(), value: *value, layout: Layout::Plain }).collect();
     let mut results = run(&graph.with_outputs(outputs), &channels_last(&input)).into_iter();
-    for (traced, (values, part)) in case.expect.trace.iter().zip(&found) {
-        let parts: Vec<Tensor> = results.by_ref().take(values.len()).collect();
+    for (traced, found) in case.expect.trace.iter().zip(&found) {
+        let parts: Vec<Tensor> = results.by_ref().take(found.values.len()).collect();
         let want = manifest.expected(traced);
-        let mut got = arranged(&side_by_side(&parts), *part, &want, traced);
+        let mut got = match found.rows {
+            Some(rows) => crossed(&parts, found.part, &want, rows),
+            None => arranged(&side_by_side(&parts), found.part, &want, traced),
+        };
         if traced.contains(".elu#") {
             // Upstream adds the one of ELU + 1 outside the module.
             got.iter_mut().for_each(|v| *v -= 1.0);
@@ -210,10 +305,7 @@ fn arranged(got: &Tensor, part: Part, want: &Tensor, name: &str) -> Vec<f32> {
     let last = is_map && !cube && got.shape().dims()[..3] == want.shape().dims()[..3];
     let first = name.contains(".scan.") || (want.shape().rank() == 4 && !name.contains(".rope") && !last);
     let count = if first { want.shape().dims()[1] } else { want.shape().last() };
-    let start = match part {
-        Part::Nth(i) => i * count,
-        Part::End(parts) => width - parts * count,
-    };
+    let start = part.start(width, count);
     let rows: Vec<&[f32]> = values.chunks_exact(width).map(|row| &row[start..start + count]).collect();
     if !first {
         return rows.concat();

@@ -270,6 +270,10 @@ fn synthetic_weights_are_those_of_the_manifest() {
         ("vim_micro", "vim_t", &[]),
         ("vim_micro_s8", "vim_t_s8", &[]),
         ("vim_t", "vim_t", &[]),
+        ("vmamba_micro", "vmamba_t_s1l8", &[]),
+        ("vmamba_micro_s2", "vmamba_t_s2l5", &[]),
+        ("vmamba_micro_v0", "vmamba_t_v0", &[]),
+        ("vmamba_t", "vmamba_t_s1l8", &[]),
     ] {
         let reader = preset(variant).unwrap().architecture.synthetic("s").reader();
         for filled in Manifest::load(name).tensors.iter().filter(|filled| filled.fill["kind"] == "uniform") {
@@ -296,6 +300,10 @@ fn manifests_describe_whole_checkpoints() {
         ("vim_micro", "b1_64"),
         ("vim_micro_s8", "b1_64"),
         ("vim_t", "b1_224"),
+        ("vmamba_micro", "b1_64"),
+        ("vmamba_micro_s2", "b1_48x64"),
+        ("vmamba_micro_v0", "b1_48x64"),
+        ("vmamba_t", "b1_224"),
     ] {
         let manifest = Manifest::load(name);
         assert_eq!(manifest.name, name);

@@ -15,6 +15,7 @@ mod isa;
 mod layer_norm;
 mod linear_attention;
 mod math;
+mod merge_patches;
 mod pointwise;
 mod rope;
 mod selective_scan;
@@ -32,8 +33,8 @@ pub use isa::{Caps, Isa};
 pub use simd::{available, detect};
 pub use steps::{
     Attention, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, GlobalAvgPool, LayerNorm,
-    LinearAttention, LinearAttentionKv, LinearAttentionSizes, Pointwise, PointwiseMode, Rope, SelectiveScan, TakeToken, TopK,
-    Window,
+    LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Rope, SelectiveScan,
+    TakeToken, TopK, Window,
 };
 
 /// A range of memory that steps read and write: a part of the arena, a weight, or nothing.
@@ -109,29 +110,6 @@ pub trait Kernel: Sync {
     /// # Safety
     /// The operands have the sizes that the kernel's own say, and no part runs twice at the same time.
     unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, scratch: &mut [f32]);
-}
-
-impl CpuKernel {
-    /// The kernel as what runs.
-    pub fn kernel(&self) -> &dyn Kernel {
-        match self {
-            Self::Attention(k) => k,
-            Self::ClassActivation(k) => k,
-            Self::DepthwiseConv2d(k) => k,
-            Self::EmbedTokens(k) => k,
-            Self::Gemm(k) => k,
-            Self::GlobalAvgPool(k) => k,
-            Self::LayerNorm(k) => k,
-            Self::LinearAttention(k) => k,
-            Self::LinearAttentionKv(k) => k,
-            Self::Pointwise(k) => k,
-            Self::Rope(k) => k,
-            Self::SelectiveScan(k) => k,
-            Self::TakeToken(k) => k,
-            Self::TopK(k) => k,
-            Self::Window(k) => k,
-        }
-    }
 }
 
 /// Cuts `count` items into at most `parts` runs of nearly equal length: the run number `part`.

@@ -13,6 +13,11 @@ macro_rules! kernels {
             pub const fn name(&self) -> &'static str {
                 match self { $(Self::$name(_) => $text),* }
             }
+
+            /// The kernel as what runs.
+            pub fn kernel(&self) -> &dyn crate::Kernel {
+                match self { $(Self::$name(kernel) => kernel),* }
+            }
         }
 
         $(impl From<$name> for CpuKernel {
@@ -42,6 +47,8 @@ kernels! {
     LinearAttention => "linear_attention",
     /// Linear attention: sums over tokens.
     LinearAttentionKv => "linear_attention_kv",
+    /// Cells of 2 x 2 pixels as one.
+    MergePatches => "merge_patches",
     /// Pointwise work.
     Pointwise => "pointwise",
     /// Rotary embedding.
@@ -147,6 +154,19 @@ pub struct TakeToken {
     pub channels: usize,
     /// Which token is taken.
     pub at: usize,
+}
+
+/// Reads `(images, height, width, channels)`, writes `(images, height / 2, width / 2, 4 channels)`, rounded up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergePatches {
+    /// Batch.
+    pub images: usize,
+    /// Input height.
+    pub height: usize,
+    /// Input width.
+    pub width: usize,
+    /// Input channels.
+    pub channels: usize,
 }
 
 /// What [`Pointwise`] does with a value and its partner.

@@ -1,4 +1,4 @@
-/** Mamba-family vision models in the browser: MambaVision, MILA, MambaOut and Vim on WebGPU, and on the CPU where there is none. */
+/** Mamba-family vision models in the browser: MambaVision, MILA, MambaOut, Vim and VMamba on WebGPU, and on the CPU where there is none. */
 export { ImageClassifier } from './classifier.js';
 export {
   DeviceLostError, DisposedError, DownloadError, InvalidImageError, InvalidOptionError, OutOfMemoryError, UnsupportedCheckpointError,

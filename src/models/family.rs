@@ -8,13 +8,18 @@ use crate::{
     error::{Error, Result},
     graph::{Builder, Graph},
     image::Preprocess,
-    models::{BuildOptions, Head, MambaOut, MambaVision, Mila, Vim, fit::is_counter, head::Backbone},
+    models::{BuildOptions, Head, MambaOut, MambaVision, Mila, VMamba, Vim, fit::is_counter, head::Backbone},
     weights::{Gains, Reader, Weights},
 };
 
 /// All families; of several that recognise a checkpoint the first counts.
-static FAMILIES: &[Registered] =
-    &[Registered::of::<MambaVision>(), Registered::of::<Mila>(), Registered::of::<MambaOut>(), Registered::of::<Vim>()];
+static FAMILIES: &[Registered] = &[
+    Registered::of::<MambaVision>(),
+    Registered::of::<Mila>(),
+    Registered::of::<MambaOut>(),
+    Registered::of::<Vim>(),
+    Registered::of::<VMamba>(),
+];
 
 /// Tells whether a checkpoint has a key.
 pub type Has<'a> = &'a dyn Fn(&str) -> bool;

@@ -13,6 +13,7 @@ mod mila;
 mod processing;
 mod recognise;
 mod vim;
+mod vmamba;
 
 use std::path::Path;
 
@@ -26,6 +27,7 @@ pub use mambaout::MambaOut;
 pub use mambavision::MambaVision;
 pub use mila::Mila;
 pub use vim::Vim;
+pub use vmamba::VMamba;
 
 use config::Config;
 use head::Head;

@@ -18,6 +18,7 @@ mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod linear_attention;
+mod merge_patches;
 mod pointwise;
 mod reshape;
 mod rope;
@@ -38,6 +39,7 @@ pub use global_avg_pool::GlobalAvgPool;
 pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear::Linear;
 pub use linear_attention::LinearAttention;
+pub use merge_patches::MergePatches;
 pub use pointwise::{Add, Mul, Scale};
 pub use reshape::Reshape;
 pub use rope::{Rope, rope_tables};
@@ -143,6 +145,8 @@ ops! {
     Linear,
     /// MILA's linear attention.
     LinearAttention,
+    /// Cells of 2 x 2 pixels as one pixel each.
+    MergePatches,
     /// Elementwise product.
     Mul,
     /// Another shape for the same bytes.

@@ -3,8 +3,8 @@
 
 pub use webmamba_kernels::{
     Attention, Caps, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, GlobalAvgPool, Isa, LayerNorm,
-    LinearAttention, LinearAttentionKv, LinearAttentionSizes, Pointwise, PointwiseMode, Rope, SelectiveScan, TakeToken, TopK,
-    Window,
+    LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Rope, SelectiveScan,
+    TakeToken, TopK, Window,
 };
 
 use crate::program::{BufId, BufRef, Label};

@@ -71,7 +71,9 @@ fn range(gains: &Gains, key: &str, shape: &Shape) -> (f64, f64) {
         None if shape.rank() < 2 => (0.5, 1.5),
         None => {
             let gain = gains.layers.iter().find(|(end, _)| ends_with(key, end)).map_or(1.0, |(_, gain)| *gain);
-            let fan_in: usize = shape.dims()[1..].iter().product();
+            // Of layers that are stacked, such as `x_proj_weight`, the outermost axis is the stack.
+            let first = if key.ends_with("_weight") { 2 } else { 1 };
+            let fan_in: usize = shape.dims()[first.min(shape.rank() - 1)..].iter().product();
             around_zero(five_digits(gain * (3.0 / fan_in.max(1) as f64).sqrt()))
         }
     }

@@ -15,7 +15,7 @@ const LIMIT_OF_SCORES = 1e-3;
 const DEVICES = ['webgpu', 'cpu', 'cpu without relaxed vectors'];
 
 /** Small models of every family. */
-const MICRO = ['mambavision_micro', 'mila_micro', 'mambaout_micro', 'vim_micro'];
+const MICRO = ['mambavision_micro', 'mila_micro', 'mambaout_micro', 'vim_micro', 'vmamba_micro'];
 
 const folders = {};
 before(() => {

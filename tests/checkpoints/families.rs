@@ -14,7 +14,7 @@ use webmamba::{
     Error, Model, ModelOptions, Result, Tensor, Weights,
     low_level::{
         image::CropMode,
-        models::{MambaOut, Vim},
+        models::{MambaOut, VMamba, Vim},
         ops::Act,
     },
 };
@@ -232,6 +232,78 @@ fn variants_of_vim_that_nobody_publishes_are_refused_by_name() {
         let mut config = config.clone();
         config[key] = value;
         let error = refused(manifest.weights(), &config);
+        assert!(error.contains(said), "{key}: {error}");
+    }
+}
+
+#[test]
+fn vmamba_is_recognised_by_its_tensors() {
+    for (name, called, first) in [
+        ("vmamba_t", "vmamba_t_s1l8", false),
+        ("vmamba_micro", "vmamba", false),
+        ("vmamba_micro_s2", "vmamba", false),
+        ("vmamba_micro_v0", "vmamba", true),
+    ] {
+        let manifest = Manifest::load(name);
+        let model = open(manifest.weights(), None).unwrap();
+        holds(&manifest, &model);
+        assert_eq!((model.name.as_str(), model.assumptions.len()), (called, 0), "{:?}", model.assumptions);
+        assert_eq!(model.architecture.sizes::<VMamba>().unwrap().first, first);
+        assert_eq!((model.preprocess.size, model.preprocess.crop_pct), ([224, 224], 0.875));
+    }
+}
+
+#[test]
+fn vmamba_has_other_names_in_older_files() {
+    let manifest = Manifest::load("vmamba_micro_v0");
+    let older = |key: &str| {
+        let key = key.replace(".op.", ".self_attention.");
+        let key = match key.split_once(".blocks.") {
+            Some((layer, rest)) => format!("{layer}.blocks.{}", rest.replace(".norm.", ".ln_1.")),
+            None => key,
+        };
+        key.replace("patch_embed.0.", "patch_embed.proj.")
+            .replace("patch_embed.2.", "patch_embed.norm.")
+            .replace("classifier.norm.", "norm.")
+            .replace("classifier.head.", "head.")
+    };
+    let tensors = renamed(manifest.weights(), older);
+    assert!(tensors.iter().any(|(key, _)| key == "layers.0.blocks.0.ln_1.weight"));
+    let model = open(tensors, None).unwrap();
+    holds(&manifest, &model);
+    assert_eq!(model.assumptions, Vec::<String>::new());
+    // With any prefix, and linear layers as convolutions of one pixel.
+    let manifest = Manifest::load("vmamba_micro");
+    let mut tensors = renamed(manifest.weights(), |key| format!("vssm.encoder.{key}"));
+    for (key, tensor) in &mut tensors {
+        if ["in_proj.weight", "out_proj.weight", "fc1.weight", "fc2.weight"].iter().any(|end| key.ends_with(end)) {
+            let &[rows, columns] = tensor.shape().dims() else { panic!("{key}") };
+            *tensor = tensor.reshape([rows, columns, 1, 1]).unwrap();
+        }
+    }
+    holds(&manifest, &open(tensors, None).unwrap());
+}
+
+#[test]
+fn vmamba_takes_its_sizes_from_a_config() {
+    let manifest = Manifest::load("vmamba_micro_s2");
+    // As third parties write it beside safetensors.
+    let config = json!({"model_type": "vmamba", "num_channels": 3, "patch_size": 4, "embed_dim": 16, "depths": [1, 1, 2, 1],
+        "dims": 16, "image_size": 64});
+    let model = open(manifest.weights(), Some(&config)).unwrap();
+    holds(&manifest, &model);
+    assert_eq!(model.preprocess.size, [64, 64]);
+    for (key, value, said) in [
+        ("depths", json!([1, 1, 0, 1]), "depths"),
+        ("dims", json!([15, 30, 60, 120]), "dims"),
+        ("ssm_d_state", json!(65), "ssm_d_state 65"),
+        ("forward_type", json!("v3"), "forward_type `v3`"),
+        ("ssm_ratio", json!(3.0), "sizes"),
+    ] {
+        let mut config = manifest.config.clone();
+        config["model_type"] = json!("vmamba");
+        config[key] = value;
+        let error = open(manifest.weights(), Some(&config)).unwrap_err().to_string();
         assert!(error.contains(said), "{key}: {error}");
     }
 }

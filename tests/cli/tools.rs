@@ -27,7 +27,7 @@ fn error(got: &Path, name: &str, manifest: &Manifest, expected: &str) -> f64 {
 
 #[test]
 fn run_gives_what_the_official_implementation_gives() {
-    for name in ["mambavision_micro", "mila_micro", "mambaout_micro", "vim_micro"] {
+    for name in ["mambavision_micro", "mila_micro", "mambaout_micro", "vim_micro", "vmamba_micro_v0"] {
         let sandbox = Sandbox::new(name);
         let model = sandbox.hugging_face(json!({}));
         let out = sandbox.path("out.safetensors");

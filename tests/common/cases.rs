@@ -284,6 +284,9 @@ fn windows_and_attention(all: &mut Vec<Case>) {
         let name = format!("window_reverse {b} x {h} x {w} x {c} by {size}");
         all.push(case(name, op, vec![input([b * windows, size * size, c])], Tolerance::Exact));
     }
+    for [b, h, w, c] in [[1, 1, 1, 1], [2, 3, 3, 5], [1, 7, 10, 63], [2, 65, 9, 8], [1, 28, 14, 20]] {
+        all.push(case(format!("merge_patches {b} x {h} x {w} x {c}"), MergePatches, vec![input([b, h, w, c])], Tolerance::Exact));
+    }
     // batch, length, heads, head dim
     for [b, l, heads, d] in [
         [1, 1, 1, 1],
