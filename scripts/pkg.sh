@@ -36,11 +36,13 @@ module $bindings
 RUSTC_WORKSPACE_WRAPPER="$PWD/scripts/relaxed-rustc.sh" module $relaxed
 cmp $bindings/webmamba.js $relaxed/webmamba.js # One file of bindings serves both modules.
 
+shrink $bindings/webmamba_bg.wasm -o $package/dist/webmamba_bg.wasm
+shrink --enable-relaxed-simd $relaxed/webmamba_bg.wasm -o $package/dist/webmamba_relaxed_bg.wasm
+node scripts/short-names.mjs $bindings/webmamba.js $package/dist/webmamba_bg.wasm $package/dist/webmamba_relaxed_bg.wasm
+
 node scripts/labels.mjs src/labels/imagenet1k.txt $bindings/labels
 node scripts/configs.mjs models $bindings
 node scripts/front.mjs $bindings $package/dist
-shrink $bindings/webmamba_bg.wasm -o $package/dist/webmamba_bg.wasm
-shrink --enable-relaxed-simd $relaxed/webmamba_bg.wasm -o $package/dist/webmamba_relaxed_bg.wasm
 cp -r $bindings/labels $package/dist/
 cp pkg/package.json pkg/README.md LICENSE-MIT LICENSE-APACHE $package/
 for model in models/*/; do

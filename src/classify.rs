@@ -10,7 +10,8 @@ use crate::{
     error::{Error, Result},
     gpu::{Allocations, Frame, WeightStore},
     image::{Preprocess, RgbImage},
-    models::Model,
+    models::{BuildOptions, Model},
+    ops::TopK,
     platform::{self, Stopwatch},
     session::{Device, FrameTimes, Session, SessionStats, Timing},
     tensor::Tensor,
@@ -58,6 +59,8 @@ pub struct Classifier {
     weights: Arc<WeightStore>,
     /// Gives all stages, under these names; made when somebody asks for them.
     features: Option<(Session, Vec<String>)>,
+    /// Gives the maps of all classes; made when somebody asks for the map of a class.
+    maps: Option<Session>,
     batch: usize,
     top_k: usize,
     /// Rows and columns of class activation maps, where there are any.
@@ -177,21 +180,84 @@ impl Classifier {
     /// [`Error::InvalidArgument`] for a classifier made for batches, or a map of a model whose head allows none;
     /// [`Error::Config`] when the model's output is not a number; those of [`Session::run_frame`].
     pub async fn classify_frame(&mut self, frame: &Frame<'_>, options: FrameOptions) -> Result<FrameResult> {
-        if options.map && self.map_size.is_none() {
+        let map = options.map.then_some("class_activation");
+        let (outputs, times) = Self::run_frame(&mut self.session, &self.model, self.map_size, frame, options.scores, map).await?;
+        self.result(frame, outputs, times, options.scores, |best, maps, length| (best, maps[..length].to_vec()))
+    }
+
+    /// As [`Classifier::classify_frame`], with the class activation map of `class` instead of that of the best one.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify_frame`]; those of [`Session::new`], as a session for this is made at the first call;
+    /// [`Error::InvalidArgument`] for a class that the model does not have.
+    pub async fn explain_frame(&mut self, frame: &Frame<'_>, scores: bool, class: usize) -> Result<FrameResult> {
+        let classes = self.model.architecture.num_classes();
+        if class >= classes {
+            return Err(Error::InvalidArgument(format!("there is no class {class}: the model has {classes}")));
+        }
+        if self.maps.is_none() && self.map_size.is_some() {
+            let top_k = Some(TopK { k: self.top_k, temperature: self.model.temperature });
+            let options = BuildOptions { top_k, class_activation: true, ..self.model.options(1) };
+            let graph = self.model.graph(&options)?.select(&["top_k", "logits", "class_maps"])?;
+            self.maps = Some(Session::with_weights(&graph, &self.device, &self.weights).await?);
+        }
+        let session = self.maps.as_mut().unwrap_or(&mut self.session);
+        let map = Some("class_maps");
+        let (outputs, times) = Self::run_frame(session, &self.model, self.map_size, frame, scores, map).await?;
+        self.result(frame, outputs, times, scores, |_, maps, _| {
+            (class, maps.iter().skip(class).step_by(classes).copied().collect())
+        })
+    }
+
+    /// The head's input, `[C]`, of one frame; nothing else leaves the device.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a model without such an input or a classifier made for batches; those of
+    /// [`Session::run_frame`].
+    pub async fn embed_frame(&mut self, frame: &Frame<'_>) -> Result<Vec<f32>> {
+        let (outputs, _) = self.session.run_frame(frame, &self.model.preprocess, &["pooled"]).await?;
+        Ok(outputs.first().map(|t| t.to_f32().into_owned()).unwrap_or_default())
+    }
+
+    /// `top_k`, `logits` where `scores` are wanted, and the map of this name.
+    async fn run_frame(
+        session: &mut Session,
+        model: &Model,
+        map_size: Option<[usize; 2]>,
+        frame: &Frame<'_>,
+        scores: bool,
+        map: Option<&str>,
+    ) -> Result<(Vec<Tensor>, FrameTimes)> {
+        if map.is_some() && map_size.is_none() {
             let reason = "there are no class activation maps of this model: its head is too large for them on this device, or no \
                           linear layer behind a mean over positions";
             return Err(Error::InvalidArgument(reason.into()));
         }
         let mut names = vec!["top_k"];
-        names.extend(options.scores.then_some("logits"));
-        names.extend(options.map.then_some("class_activation"));
-        let (outputs, times) = self.session.run_frame(frame, &self.model.preprocess, &names).await?;
+        names.extend(scores.then_some("logits"));
+        names.extend(map);
+        session.run_frame(frame, &model.preprocess, &names).await
+    }
+
+    /// What the outputs of a run say. `pick` takes the best class, the values of the maps and the length of one, and gives the class
+    /// and values of the map that is wanted.
+    fn result(
+        &self,
+        frame: &Frame<'_>,
+        outputs: Vec<Tensor>,
+        times: FrameTimes,
+        scores: bool,
+        pick: impl FnOnce(usize, &[f32], usize) -> (usize, Vec<f32>),
+    ) -> Result<FrameResult> {
         let mut outputs = outputs.into_iter();
-        let mut next = || outputs.next().map(|t| t.to_f32().into_owned()).unwrap_or_default();
-        let predictions = self.predictions(&next())?;
-        let scores = options.scores.then(|| softmax(&next(), self.model.temperature));
-        let map = match (predictions.first(), self.map_size) {
-            (Some(best), Some(size)) if options.map => Some(self.map(best.index, size, next(), frame)?),
+        let mut next = || outputs.next().map(|t| t.to_f32().into_owned());
+        let predictions = self.predictions(&next().unwrap_or_default())?;
+        let scores = scores.then(|| softmax(&next().unwrap_or_default(), self.model.temperature));
+        let map = match (predictions.first(), self.map_size, next()) {
+            (Some(best), Some(size), Some(maps)) => {
+                let (index, values) = pick(best.index, &maps, size[0] * size[1]);
+                Some(self.map(index, size, values, frame)?)
+            }
             _ => None,
         };
         let confident = self.is_confident(&predictions);
@@ -203,10 +269,9 @@ impl Classifier {
         predictions.first().is_none_or(|best| self.model.is_confident(best.index, best.score))
     }
 
-    /// The first of the maps in `values`, of `map` rows and columns, placed in the image.
-    fn map(&self, index: usize, map: [usize; 2], mut values: Vec<f32>, frame: &Frame<'_>) -> Result<ClassActivationMap> {
+    /// The map `values` of `map` rows and columns, placed in the image.
+    fn map(&self, index: usize, map: [usize; 2], values: Vec<f32>, frame: &Frame<'_>) -> Result<ClassActivationMap> {
         let Preprocess { size, .. } = self.model.preprocess;
-        values.truncate(map[0] * map[1]);
         let plan = self.model.preprocess.plan(frame.width, frame.height)?;
         let image = [frame.height, frame.width].map(f64::from);
         let scale = [0, 1].map(|axis| image[axis] / plan.resized[axis] as f64);

@@ -202,14 +202,37 @@ impl WebClassifier {
     }
 
     /// Classifies an image: a `Uint8Array` of `width` x `height` RGBA pixels, or on a GPU a `GPUTexture` of the same device,
-    /// format `rgba8unorm`, usage `COPY_SRC`. `scores` adds the probabilities of all classes, `map` a class activation map.
+    /// format `rgba8unorm`, usage `COPY_SRC`. `scores` adds the probabilities of all classes, `map` a class activation map: of
+    /// `class`, or of the best one.
     ///
     /// # Errors
     /// `argument`, `memory` for an image that is too large, `lost`, `checkpoint` when the model's output is not a number.
-    pub async fn classify(&mut self, image: JsValue, width: u32, height: u32, scores: bool, map: bool) -> JsResult<Object> {
+    pub async fn classify(
+        &mut self,
+        image: JsValue,
+        width: u32,
+        height: u32,
+        scores: bool,
+        map: bool,
+        class: Option<u32>,
+    ) -> JsResult<Object> {
         let image = Image::new(&self.1, image, width, height)?;
-        let options = FrameOptions { scores, map };
-        result_to_js(self.0.classify_frame(&image.frame(width, height), options).await.map_err(to_js)?)
+        let frame = image.frame(width, height);
+        let result = match class.filter(|_| map) {
+            Some(class) => self.0.explain_frame(&frame, scores, class as usize).await,
+            None => self.0.classify_frame(&frame, FrameOptions { scores, map }).await,
+        };
+        result_to_js(result.map_err(to_js)?)
+    }
+
+    /// What the head takes: `C` numbers.
+    ///
+    /// # Errors
+    /// As `classify`; `argument` for a model that has no such thing.
+    pub async fn embed(&mut self, image: JsValue, width: u32, height: u32) -> JsResult<Float32Array> {
+        let image = Image::new(&self.1, image, width, height)?;
+        let values = self.0.embed_frame(&image.frame(width, height)).await.map_err(to_js)?;
+        Ok(Float32Array::from(values.as_slice()))
     }
 
     /// What the model sees in an image: `[name, shape, data]` of each tensor.

@@ -103,6 +103,38 @@ fn frames_give_the_same_on_every_device() {
     for ((name, got), (_, want)) in block_on(gpu.features(&frame)).unwrap().iter().zip(&stages) {
         assert!(common::manifest::rel_err(&got.to_f32(), &want.to_f32()) < 1e-4, "{name}");
     }
+    for classifier in [&mut cpu, &mut gpu] {
+        let pooled = block_on(classifier.embed_frame(&frame)).unwrap();
+        assert!(common::manifest::rel_err(&pooled, &stages[4].1.to_f32()) < 1e-4);
+    }
+}
+
+/// The map of a class is that of the best one where it is the best, its mean is the class's logit where it is any other, and
+/// classes that do not exist are an error.
+#[test]
+fn maps_of_any_class_on_every_device() {
+    let bytes = rgba(&photo("coffee.png"));
+    let image = photo("coffee.png");
+    let frame = Frame { width: image.width(), height: image.height(), pixels: Pixels::Host(&bytes) };
+    for device in [Device::Cpu, Device::Gpu(devices::lavapipe())] {
+        let mut classifier = classifier(&device);
+        let best = block_on(classifier.classify_frame(&frame, FrameOptions { scores: false, map: true })).unwrap();
+        let logits = block_on(classifier.features(&frame)).unwrap()[5].1.to_f32().into_owned();
+        let index = best.predictions[0].index;
+        let same = block_on(classifier.explain_frame(&frame, false, index)).unwrap();
+        assert_eq!(same.predictions, best.predictions);
+        let (got, want) = (same.map.unwrap(), best.map.unwrap());
+        assert_eq!((got.index, got.size, got.region), (want.index, want.size, want.region));
+        assert!(common::manifest::rel_err(&got.values, &want.values) < 1e-4);
+        for class in [0, 500, 999] {
+            let result = block_on(classifier.explain_frame(&frame, true, class)).unwrap();
+            let (map, scores) = (result.map.unwrap(), result.scores.unwrap());
+            assert_eq!((map.index, map.values.len(), scores.len()), (class, 6, 1000));
+            let mean = map.values.iter().sum::<f32>() / 6.0;
+            assert!((mean - logits[class]).abs() < 1e-4 * logits[class].abs().max(1.0), "{class}: {mean}, {}", logits[class]);
+        }
+        assert!(matches!(block_on(classifier.explain_frame(&frame, false, 1000)), Err(Error::InvalidArgument(_))));
+    }
 }
 
 /// What a frame needs is made when its size is new, and never again.

@@ -74,6 +74,28 @@ export function raced<T>(promise: Promise<T>, signal: AbortSignal | undefined, l
   });
 }
 
+/** Runs `use` on all items, two at a time: one is decoded while the other runs. The first error ends it. Results in order. */
+export async function inTurn<T, R>(items: readonly T[], use: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const work = async () => {
+    while (next < items.length) {
+      const i = next++;
+      try {
+        results[i] = await use(items[i] as T);
+      } catch (error) {
+        next = items.length;
+        throw error;
+      }
+    }
+  };
+  const both = [work(), work()];
+  // What has begun ends before this does, so that nothing runs on after an error.
+  await Promise.allSettled(both);
+  await Promise.all(both);
+  return results;
+}
+
 /** Resolves in a task of its own; a timer would wait four milliseconds. */
 function task(): Promise<void> {
   return new Promise((resolve) => {

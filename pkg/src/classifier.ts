@@ -1,21 +1,35 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The package's main class. */
-import { Calls } from './calls.js';
+import { Calls, inTurn } from './calls.js';
+import { normalised } from './embedding.js';
 import { LocalEngine, type Engine, type RawResult } from './engine.js';
-import { DownloadError, WebmambaError } from './errors.js';
-import { toPicture } from './frames.js';
+import { DownloadError, InvalidOptionError, WebmambaError } from './errors.js';
+import { toPicture, type Picture } from './frames.js';
 import { wasmSource } from './init.js';
 import { locate } from './locate.js';
-import { checkClassify, checkFeatures, checkLoad, checkVideo } from './options.js';
+import { checkClassify, checkEmbed, checkFeatures, checkLoad, checkVideo, classesOf } from './options.js';
 import { RemoteEngine } from './remote.js';
+import { frames } from './stream.js';
 import type {
-  Classification, ClassifyOptions, Features, ImageSource, LoadOptions, ModelInfo, ModelSource, Prediction, ProfileEntry,
-  VideoClassification, VideoOptions,
+  Classification, ClassifyOptions, EmbedOptions, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource, Prediction,
+  ProfileEntry, Region, VideoClassification, VideoOptions, VideoSource,
 } from './types.js';
-import { FrameClock, Smoothing } from './video.js';
+import { FrameCount, Smoothing } from './video.js';
 
 /** The best classes that come back from the device by themselves; more need all scores. */
 const FROM_DEVICE = 8;
+
+/** What is wanted of an image. */
+interface Plan {
+  topK: number;
+  threshold: number;
+  /** 1 for each class that is wanted; all of them where it is not given. */
+  among: Uint8Array | undefined;
+  /** A map of this class, of the best one, or none. */
+  map: number | boolean;
+  region: Region | undefined;
+  signal: AbortSignal | undefined;
+}
 
 /** A model that is ready to classify images. */
 export class ImageClassifier {
@@ -65,30 +79,53 @@ export class ImageClassifier {
   }
 
   /**
-   * The best classes of an image.
+   * The best classes of an image; of a list of images, one result each, in order.
    *
-   * @throws {InvalidImageError} the image cannot be decoded or read
+   * @throws {InvalidImageError} the image cannot be decoded or read; of a list the first error ends the call
+   * @throws {InvalidOptionError} an option that does not exist or cannot have this value, also a label that the model does not have
    * @throws {DeviceLostError} the device went away
    */
-  async classify(source: ImageSource, options: ClassifyOptions = {}): Promise<Classification> {
+  classify(source: ImageSource, options?: ClassifyOptions): Promise<Classification>;
+  classify(sources: readonly ImageSource[], options?: ClassifyOptions): Promise<Classification[]>;
+  async classify(source: ImageSource | readonly ImageSource[], options: ClassifyOptions = {}): Promise<Classification | Classification[]> {
     checkClassify(options);
-    return this.#classify(source, options);
-  }
-
-  #classify(source: ImageSource, options: ClassifyOptions, smoothing?: Smoothing): Promise<Classification> {
+    const plan = this.#plan(options);
     options.signal?.throwIfAborted();
-    return this.#calls.begin(() => this.#classifyNext(source, options, smoothing));
+    return this.#each(source, (one) => this.#classify(one, plan));
   }
 
-  async #classifyNext(source: ImageSource, options: ClassifyOptions, smoothing?: Smoothing): Promise<Classification> {
-    const { topK = 5, threshold = 0, heatmap = false, signal } = options;
+  /** A call on one image or on each of a list. */
+  #each<T>(source: ImageSource | readonly ImageSource[], use: (source: ImageSource) => Promise<T>): Promise<T | T[]> {
+    return this.#calls.begin<T | T[]>(() => (Array.isArray(source) ? inTurn(source as readonly ImageSource[], use) : use(source as ImageSource)));
+  }
+
+  /** The options with classes instead of labels. */
+  #plan({ topK = 5, threshold = 0, allow, deny, heatmap = false, region, signal }: ClassifyOptions): Plan {
+    const { labels, classes } = this.info;
+    const among = allow || deny?.length ? new Uint8Array(classes).fill(allow ? 0 : 1) : undefined;
+    for (const index of classesOf(labels, allow ?? [], 'allow')) among?.fill(1, index, index + 1);
+    for (const index of classesOf(labels, deny ?? [], 'deny')) among?.fill(0, index, index + 1);
+    const map = typeof heatmap === 'string' ? classesOf(labels, [heatmap], 'heatmap')[0] ?? false : heatmap;
+    if (typeof map === 'number' && !(Number.isInteger(map) && map >= 0 && map < classes)) {
+      throw new InvalidOptionError(`classify: \`heatmap\` names class ${map}; the model has 0 to ${classes - 1}.`);
+    }
+    return { topK, threshold, among, map, region, signal };
+  }
+
+  async #classify(source: ImageSource, plan: Plan, smoothing?: Smoothing): Promise<Classification> {
+    const { topK, threshold, among, map, region, signal } = plan;
     const start = performance.now();
-    const picture = await toPicture(source, signal);
+    const picture = await toPicture(source, signal, region);
     const decoded = performance.now();
-    const wanted = { scores: topK > FROM_DEVICE || smoothing !== undefined, map: heatmap };
+    const wanted = {
+      scores: topK > FROM_DEVICE || smoothing !== undefined || among !== undefined,
+      map: map !== false,
+      ...(typeof map === 'number' && { class: map }),
+      ...(among && { among }),
+    };
     const raw = await this.#calls.next(() => this.#engine.run(picture, wanted), signal, () => picture.close());
     const scores = smoothing && raw.scores ? smoothing.next(raw.scores) : raw.scores;
-    const ranked = scores ? best(scores, topK) : pairs(raw).slice(0, topK);
+    const ranked = scores ? best(scores, topK, among) : pairs(raw).slice(0, topK);
     const confident = isConfident(ranked[0], this.info);
     const predictions = ranked
       .filter(([, score]) => score >= threshold)
@@ -100,29 +137,45 @@ export class ImageClassifier {
       readback: raw.readback,
       total: performance.now() - start,
     };
-    if (!raw.map) return { predictions, confident, timing };
-    const { region, ...map } = raw.map;
-    const [x, y, width, height] = region.map((n) => n * picture.scale) as typeof region;
-    return { predictions, confident, timing, heatmap: { ...map, region: { x, y, width, height } } };
+    return { predictions, confident, timing, ...(raw.map && { heatmap: placed(raw.map, picture) }) };
   }
 
   /**
-   * Classifies a video as it plays: always the newest frame, one at a time; frames that come meanwhile are skipped. Ends with
-   * the video. In a hidden tab browsers show no frames, and this waits.
+   * Classifies a video, camera or stream of frames as it plays: always the newest frame, one at a time; frames that come meanwhile
+   * are skipped. Ends with the video. In a hidden tab browsers show no frames, and this waits.
    *
    * @throws as {@link classify}; `AbortError` when `signal` is aborted
    */
-  async *classifyVideo(video: HTMLVideoElement, options: VideoOptions = {}): AsyncGenerator<VideoClassification, void, void> {
+  async *classifyVideo(video: VideoSource, options: VideoOptions = {}): AsyncGenerator<VideoClassification, void, void> {
     const { maxFps, smoothing: past, ...rest } = options;
     checkVideo(options);
+    const plan = this.#plan(rest);
     this.#calls.check();
-    const clock = new FrameClock(video, maxFps, [options.signal, this.#calls.ended]);
+    const count = new FrameCount();
     const smoothing = past ? new Smoothing(past) : undefined;
-    while (await clock.next()) {
-      const result = await this.#classify(video, rest, smoothing);
-      yield { ...result, ...clock.count() };
+    for await (const frame of frames(video, maxFps, [options.signal, this.#calls.ended])) {
+      const result = await this.#calls.begin(() => this.#classify(frame, plan, smoothing));
+      yield { ...result, ...count.next() };
     }
     this.#calls.check();
+  }
+
+  /**
+   * What an image is like, as a vector of length 1, for comparing images ({@link similarity}): what the model's head takes. Nothing
+   * else comes back from the device. Of a list of images, one vector each, in order.
+   *
+   * @throws as {@link classify}
+   */
+  embed(source: ImageSource, options?: EmbedOptions): Promise<Float32Array>;
+  embed(sources: readonly ImageSource[], options?: EmbedOptions): Promise<Float32Array[]>;
+  async embed(source: ImageSource | readonly ImageSource[], options: EmbedOptions = {}): Promise<Float32Array | Float32Array[]> {
+    checkEmbed(options);
+    const { region, signal } = options;
+    signal?.throwIfAborted();
+    return this.#each(source, async (one) => {
+      const picture = await toPicture(one, signal, region);
+      return normalised(await this.#calls.next(() => this.#engine.embed(picture), signal, () => picture.close()));
+    });
   }
 
   /** What the model sees: outputs of its stages, what its head takes, and the logits. */
@@ -177,7 +230,13 @@ function pairs({ indices, values }: RawResult): [number, number][] {
 }
 
 /** The `count` largest scores with their indices, largest first; of equal ones the lower index first. */
-function best(scores: Float32Array, count: number): [number, number][] {
-  const all = [...scores].map((score, index): [number, number] => [index, score]);
+function best(scores: Float32Array, count: number, among?: Uint8Array): [number, number][] {
+  const all = [...scores].map((score, index): [number, number] => [index, score]).filter(([index]) => !among || among[index]);
   return all.sort(([i, a], [j, b]) => b - a || i - j).slice(0, count);
+}
+
+/** A map with its region in pixels of the source. */
+function placed({ region, ...map }: NonNullable<RawResult['map']>, { scale, corner = [0, 0] }: Picture): Heatmap {
+  const [x, y, width, height] = region.map((n) => n * scale) as typeof region;
+  return { ...map, region: { x: x + corner[0], y: y + corner[1], width, height } };
 }

@@ -1,9 +1,14 @@
 /** Files from the network: streamed, resumed after interruptions, kept in the browser's Cache API. */
 import { DownloadError } from './errors.js';
+import { Store, type Version } from './store.js';
 import { lastPart, readFile, resolveUrl, shown } from './urls.js';
 
 export interface FetchOptions {
   cache: boolean;
+  /** The cache is all there is. */
+  offline: boolean;
+  headers: Record<string, string>;
+  fetch: typeof fetch;
   signal?: AbortSignal;
 }
 
@@ -16,10 +21,6 @@ export interface Download {
   stream(): AsyncIterable<Uint8Array>;
 }
 
-/** The name of the cache; the number grows when what is kept in it changes its form. */
-const CACHE = 'webmamba-1';
-/** Bytes of a piece in the cache. */
-const PIECE = 8 << 20;
 /** Network failures in a row that are put up with. */
 const RETRIES = 3;
 
@@ -63,19 +64,13 @@ export async function openDownload(address: string | URL, options: FetchOptions)
     });
     return { file, total: bytes.byteLength, stream: () => once(bytes) };
   }
-  if (url.protocol === 'data:' || url.protocol === 'blob:') return new NetworkFile(url, file, undefined, options.signal).open();
-  const store = options.cache ? await Store.open(url) : undefined;
-  return new NetworkFile(url, file, store, options.signal).open();
+  const local = url.protocol === 'data:' || url.protocol === 'blob:';
+  const store = options.cache && !local ? await Store.open(url) : undefined;
+  return new NetworkFile(url, file, store, local ? { ...options, offline: false } : options).open();
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
-}
-
-/** What tells one version of a file from another. */
-interface Version {
-  total: number | undefined;
-  tag: string | undefined;
 }
 
 function versionOf(headers: Headers): Version {
@@ -94,12 +89,19 @@ class NetworkFile {
     readonly url: URL,
     readonly file: string,
     readonly store: Store | undefined,
-    readonly signal: AbortSignal | undefined,
+    readonly options: FetchOptions,
   ) {}
+
+  get signal(): AbortSignal | undefined {
+    return this.options.signal;
+  }
 
   async open(): Promise<Download> {
     const kept = await this.store?.version();
-    if (kept) await this.#revalidate(kept);
+    if (this.options.offline) {
+      if (!kept || !(await this.store?.isWhole(kept))) throw this.#notKept();
+      this.#version = kept;
+    } else if (kept) await this.#revalidate(kept);
     else {
       this.#answer = await this.#request(0);
       this.#version = versionOf(this.#answer.headers);
@@ -111,7 +113,7 @@ class NetworkFile {
   async #revalidate(kept: Version): Promise<void> {
     let now: Version | undefined;
     try {
-      const head = await fetch(this.url, { method: 'HEAD', signal: this.signal ?? null });
+      const head = await this.#fetch({ method: 'HEAD' });
       if (head.ok) now = versionOf(head.headers);
     } catch {
       this.signal?.throwIfAborted();
@@ -168,10 +170,12 @@ class NetworkFile {
 
   async #request(from: number): Promise<Response> {
     // No `if-range`: other sites would have to allow that header. The tag of the answer says as much.
-    const headers: HeadersInit = from > 0 ? { range: `bytes=${from}-` } : {};
+    const headers: Record<string, string> = from > 0 ? { range: `bytes=${from}-` } : {};
     let answer: Response;
+    // What was whole is no more: somebody has emptied the cache meanwhile.
+    if (this.options.offline) throw this.#notKept();
     try {
-      answer = await fetch(this.url, { headers, signal: this.signal ?? null });
+      answer = await this.#fetch({ headers });
     } catch (error) {
       this.signal?.throwIfAborted();
       throw this.#failed('no answer: see whether the address is right, the network is there, and the server allows CORS', error);
@@ -189,6 +193,18 @@ class NetworkFile {
       throw this.#failed('the file changed on the server, or the server cannot resume; load it again');
     }
     return answer;
+  }
+
+  #fetch({ headers, ...request }: { method?: string; headers?: Record<string, string> }): Promise<Response> {
+    // As a plain function: the browser's own refuses to be called on anything else.
+    const { fetch, headers: more } = this.options;
+    return fetch(this.url, { ...request, headers: { ...more, ...headers }, signal: this.signal ?? null });
+  }
+
+  #notKept(): DownloadError {
+    const failed = new DownloadError(`${shown(this.url)} is not in the cache, at least not all of it; load it once without \`offline\`.`);
+    missing.add(failed);
+    return failed;
   }
 
   #failed(reason: string, cause?: unknown): DownloadError {
@@ -211,77 +227,5 @@ export async function* read(body: ReadableStream<Uint8Array> | null): AsyncGener
     }
   } finally {
     await reader.cancel().catch(() => undefined);
-  }
-}
-
-interface Keeper {
-  add(chunk: Uint8Array): Promise<void>;
-  /** Keeps what has not been kept yet. */
-  flush(): Promise<void>;
-}
-
-/** One file in the cache: pieces, each under the offset at which it starts, as interrupted downloads left them. */
-class Store {
-  private constructor(
-    readonly cache: Cache,
-    readonly url: URL,
-  ) {}
-
-  /** Undefined where there is no cache: private windows, insecure pages, outside browsers. */
-  static async open(url: URL): Promise<Store | undefined> {
-    try {
-      // In frames without an origin even the name throws.
-      if (typeof caches === 'undefined') return undefined;
-      return new Store(await caches.open(CACHE), url);
-    } catch {
-      return undefined;
-    }
-  }
-
-  #key(offset: number): string {
-    const key = new URL(this.url);
-    key.searchParams.set('webmamba-offset', String(offset));
-    return key.href;
-  }
-
-  async version(): Promise<Version | undefined> {
-    const first = await this.piece(0);
-    await first?.body?.cancel();
-    if (!first) return undefined;
-    const [total, tag] = [first.headers.get('x-total'), first.headers.get('x-tag')];
-    return { total: total === null ? undefined : Number(total), tag: tag ?? undefined };
-  }
-
-  async piece(offset: number): Promise<Response | undefined> {
-    return this.cache.match(this.#key(offset));
-  }
-
-  async clear(): Promise<void> {
-    for (const request of await this.cache.keys(this.url.href, { ignoreSearch: true })) await this.cache.delete(request);
-  }
-
-  /**
-   * Keeps what is downloaded from `offset` on, in pieces. Blobs hold the bytes, so that they are not in the page's memory. A
-   * cache that is full or forbidden costs nothing but the next download.
-   */
-  keeper(offset: number, { total, tag }: Version): Keeper {
-    const headers = new Headers({ 'x-total': String(total) });
-    if (tag !== undefined) headers.set('x-tag', tag);
-    let parts: Blob[] = [];
-    let size = 0;
-    const flush = async () => {
-      if (!size) return;
-      const kept = new Response(new Blob(parts), { headers });
-      const key = this.#key(offset);
-      offset += size;
-      [parts, size] = [[], 0];
-      await this.cache.put(key, kept).catch(() => undefined);
-    };
-    const add = async (chunk: Uint8Array) => {
-      parts.push(new Blob([chunk as BlobPart]));
-      size += chunk.byteLength;
-      if (size >= PIECE) await flush();
-    };
-    return { add, flush };
   }
 }

@@ -27,6 +27,9 @@ export interface RawResult {
 export interface RunOptions {
   scores: boolean;
   map: boolean;
+  /** The class of the map; the best one, of those that are 1 in `among`, where it is not given. */
+  class?: number;
+  among?: Uint8Array;
 }
 
 /** What {@link ImageClassifier} stands on: here, or in a worker. Its calls must not overlap. */
@@ -35,6 +38,8 @@ export interface Engine {
   readonly lost: Promise<Error>;
   run(picture: Picture, options: RunOptions): Promise<RawResult>;
   features(picture: Picture): Promise<Features>;
+  /** What the head takes. */
+  embed(picture: Picture): Promise<Float32Array>;
   profile(): Promise<ProfileEntry[]>;
   /** Objects made on the device so far, for tests of leaks: buffers, bind groups, pipelines. */
   allocations(): Promise<number[]>;
@@ -147,9 +152,17 @@ export class LocalEngine implements Engine {
     report({ phase: 'warmup', loaded: 1, total: 1 });
   }
 
-  run(picture: Picture, { scores, map }: RunOptions): Promise<RawResult> {
+  run(picture: Picture, { scores, map, class: index, among }: RunOptions): Promise<RawResult> {
     return this.#withImage(picture, async (image, width, height, capture) => {
-      const result = (await this.#model.classify(image, width, height, scores, map)) as RawResult;
+      const classify = async (map: boolean, index?: number) => (await this.#model.classify(image, width, height, scores, map, index)) as RawResult;
+      // The device knows the best of all classes only; which of some is the best shows afterwards.
+      const later = map && among !== undefined && index === undefined;
+      const result = await classify(map && !later, index);
+      const chosen = later && result.scores ? bestOf(result.scores, among) : undefined;
+      if (chosen !== undefined) {
+        const { map, model } = await classify(true, chosen);
+        Object.assign(result, { map, model: result.model + model });
+      }
       // Regions are in pixels of the picture as it came.
       const scale = picture.width / width;
       if (result.map) result.map.region = result.map.region.map((n) => n * scale) as [number, number, number, number];
@@ -164,6 +177,10 @@ export class LocalEngine implements Engine {
       const get = (name: string): HostTensor => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
       return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
     });
+  }
+
+  embed(picture: Picture): Promise<Float32Array> {
+    return this.#withImage(picture, (image, width, height) => this.#model.embed(image, width, height));
   }
 
   /** Runs `use` on what the device takes of a picture: the image, its width and height, and the milliseconds that took. */
@@ -223,6 +240,15 @@ export class LocalEngine implements Engine {
       throw this.#gone ?? typed(error);
     }
   }
+}
+
+/** The class of the highest score of those that are 1 in `among`. */
+function bestOf(scores: Float32Array, among: Uint8Array): number | undefined {
+  let best: number | undefined;
+  scores.forEach((score, index) => {
+    if (among[index] && (best === undefined || score > (scores[best] ?? 0))) best = index;
+  });
+  return best;
 }
 
 function lostError(message: string): Error {

@@ -6,7 +6,8 @@
 import { raced } from './calls.js';
 import { InvalidImageError } from './errors.js';
 import { tag } from './options.js';
-import type { ImageSource } from './types.js';
+import { isCamera, playing } from './stream.js';
+import type { ImageSource, Region } from './types.js';
 import { isUrl, readFile, resolveUrl, shown } from './urls.js';
 
 /** Something that browsers can draw. */
@@ -18,6 +19,8 @@ export interface Picture {
   height: number;
   /** Pixels of the source for one of this picture. */
   scale: number;
+  /** Where this picture begins in the source, in pixels of the source; its first pixel where it is not given. */
+  corner?: [x: number, y: number];
   drawable?: Drawable;
   pixels?: Uint8Array;
   /** True when nobody else uses the drawable. */
@@ -34,14 +37,38 @@ const PIXELS = 1 << 24;
 
 const DECODE: ImageBitmapOptions = { premultiplyAlpha: 'none', colorSpaceConversion: 'none', imageOrientation: 'from-image' };
 
-/** Finds out what `source` is, and fetches and decodes it where that is needed. */
-export async function toPicture(source: ImageSource, signal?: AbortSignal): Promise<Picture> {
+/** Finds out what `source` is, fetches and decodes it where that is needed, and takes its `region`. */
+export async function toPicture(source: ImageSource, signal?: AbortSignal, region?: Region): Promise<Picture> {
   const picture = await raced(open(source, signal), signal, (late) => late.close());
-  return limited(picture, Infinity, PIXELS);
+  if (!region) return limited(picture, Infinity, PIXELS);
+  const { x, y } = region;
+  return { ...(await limited(await cropped(picture, region), Infinity, PIXELS)), corner: [Math.round(x), Math.round(y)] };
+}
+
+/** A part of a picture, in whole pixels. */
+async function cropped(picture: Picture, region: Region): Promise<Picture> {
+  const [x, y, right, bottom] = [region.x, region.y, region.x + region.width, region.y + region.height].map(Math.round) as [number, number, number, number];
+  const [width, height] = [right - x, bottom - y];
+  try {
+    if (x < 0 || y < 0 || right > picture.width || bottom > picture.height || width < 1 || height < 1) {
+      throw new InvalidImageError(`The region ${x}, ${y}, ${width} x ${height} is no part of an image of ${picture.width} x ${picture.height} pixels.`);
+    }
+    if (picture.pixels) {
+      const [bytes, row] = [new Uint8Array(width * height * 4), picture.width * 4];
+      for (let i = 0; i < height; i++) bytes.set(picture.pixels.subarray((y + i) * row + x * 4, (y + i) * row + right * 4), i * width * 4);
+      return fromPixels(bytes, width, height);
+    }
+    return owned(await createImageBitmap(picture.drawable as Drawable, x, y, width, height, { premultiplyAlpha: 'none' }));
+  } catch (error) {
+    throw error instanceof InvalidImageError ? error : unreadable(error);
+  } finally {
+    picture.close();
+  }
 }
 
 async function open(source: ImageSource, signal?: AbortSignal): Promise<Picture> {
   if (typeof source === 'string' || isUrl(source)) return fromBlob(...(await fetchImage(source, signal)));
+  if (isCamera(source)) return fromCamera(source, signal);
   // By the names of their classes: an image of a frame or of another window is no instance of this window's classes.
   switch (tag(source)) {
     case 'Blob':
@@ -70,8 +97,20 @@ async function open(source: ImageSource, signal?: AbortSignal): Promise<Picture>
     return fromPixels(raw.data, raw.width, raw.height);
   }
   throw new InvalidImageError(
-    'This is no image: give an <img>, <video>, canvas, ImageBitmap, VideoFrame, ImageData, Blob, File or URL.',
+    'This is no image: give an <img>, <video>, canvas, ImageBitmap, VideoFrame, ImageData, camera, Blob, File or URL.',
   );
+}
+
+/** The next frame of a camera. */
+async function fromCamera(camera: MediaStreamTrack | MediaStream, signal?: AbortSignal): Promise<Picture> {
+  const [video, stop] = await playing(camera, signal);
+  try {
+    return owned(await createImageBitmap(video));
+  } catch (error) {
+    throw unreadable(error);
+  } finally {
+    stop();
+  }
 }
 
 function fromPixels(data: ArrayBufferView, width: number, height: number): Picture {

@@ -1,8 +1,12 @@
 /** Mamba-family vision models in the browser: MambaVision, MILA, MambaOut, Vim and VMamba on WebGPU, and on the CPU where there is none. */
+export { cache } from './cache.js';
 export { ImageClassifier } from './classifier.js';
+export { similarity } from './embedding.js';
 export {
   DeviceLostError, DisposedError, DownloadError, InvalidImageError, InvalidOptionError, OutOfMemoryError, UnsupportedCheckpointError,
   WebGpuUnavailableError, WebmambaError, WorkerError,
 } from './errors.js';
 export { init } from './init.js';
+export { preload } from './preload.js';
+export { TeachableClassifier } from './teach.js';
 export type * from './types.js';

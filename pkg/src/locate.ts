@@ -3,7 +3,7 @@ import { builtin, builtinNames, isBuiltin } from './assets.js';
 import { DownloadError, UnsupportedCheckpointError } from './errors.js';
 import { checkModel } from './options.js';
 import { isJson } from './source.js';
-import type { FileSource, LoadOptions, ModelSource } from './types.js';
+import type { FileSource, HubOptions, ModelSource } from './types.js';
 import { isUrl, resolveUrl, shown } from './urls.js';
 
 /** A folder with `config.json` and `model.safetensors`, or `file` instead of the latter; or files. Can go to a worker. */
@@ -28,7 +28,7 @@ const PAGE =
   /^(?:https?:\/\/)?(?:www\.)?(?:huggingface\.co|hf\.co)\/(?!(?:datasets|spaces|docs|papers)\/)([\w.-]+\/[\w.-]+)(?:\/(?:tree|blob|resolve|raw)\/([^/?#]+)(?:\/([^?#]+))?)?\/?(?:[?#].*)?$/;
 
 /** @throws {UnsupportedCheckpointError} something that names no model; {DownloadError} a text that is no address */
-export function locate(source: ModelSource, options: LoadOptions): Located {
+export function locate(source: ModelSource, options: HubOptions): Located {
   if (typeof source === 'string' && isBuiltin(source)) return inFull({ ...builtin(source), name: source });
   const [, page, revision, file] = PAGE.exec(isUrl(source) ? source.href : String(source).trim()) ?? [];
   const id = page ?? (typeof source === 'string' && HUB_ID.test(source) && !source.startsWith('.') ? source : undefined);

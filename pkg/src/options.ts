@@ -18,13 +18,20 @@ const choice = (...names: string[]): Rule => [
 const numbers = (text: string, holds: (value: number) => boolean): Rule => [text, (value) => typeof value === 'number' && holds(value)];
 const pixels = (value: unknown) => typeof value === 'number' && Number.isInteger(value) && value > 0;
 
+const HUB: Record<string, Rule> = { baseUrl: address, revision: text };
+const FETCH: Record<string, Rule> = {
+  headers: ['an object of texts', (value) => isObject(value) && Object.values(value).every((one) => typeof one === 'string')],
+  fetch: callback,
+};
+
 const LOAD: Record<string, Rule> = {
+  ...HUB,
+  ...FETCH,
   device: ["'auto', 'webgpu', 'cpu' or a GPUDevice", (value) => ['auto', 'webgpu', 'cpu'].includes(value as string) || (isObject(value) && isObject(value.queue) && isObject(value.limits))],
   powerPreference: choice('high-performance', 'low-power'),
   dtype: choice('auto'),
   cache: boolean,
-  baseUrl: address,
-  revision: text,
+  offline: boolean,
   labels: ['a list of texts', (value) => Array.isArray(value) && value.length > 0 && value.every((label) => typeof label === 'string')],
   size: ["a number of pixels, or [height, width]", (value) => pixels(value) || (Array.isArray(value) && value.length === 2 && value.every(pixels))],
   state: text,
@@ -33,11 +40,21 @@ const LOAD: Record<string, Rule> = {
   signal,
 };
 
+const labels: Rule = ['a list of labels', (value) => Array.isArray(value) && value.every((label) => typeof label === 'string')];
+const region: Rule = [
+  '{ x, y, width, height } in pixels',
+  (value) => isObject(value) && ['x', 'y', 'width', 'height'].every((key) => Number.isFinite(value[key])) && (value.width as number) > 0 && (value.height as number) > 0,
+];
+
+const EMBED: Record<string, Rule> = { region, signal };
+
 const CLASSIFY: Record<string, Rule> = {
+  ...EMBED,
   topK: numbers('a whole number of at least 1', (value) => value >= 1 && (Number.isInteger(value) || value === Infinity)),
   threshold: numbers('a number from 0 to 1', (value) => value >= 0 && value <= 1),
-  heatmap: boolean,
-  signal,
+  allow: labels,
+  deny: labels,
+  heatmap: ['true, false, a label or the index of a class', (value) => ['boolean', 'string', 'number'].includes(typeof value)],
 };
 
 const VIDEO: Record<string, Rule> = {
@@ -56,11 +73,42 @@ const MODEL: Record<string, Rule> = {
 
 const wasm: Rule = ['an address, bytes or a WebAssembly.Module', (value) => isFile(value) || tag(value) === 'WebAssembly.Module'];
 
-export const checkLoad = (options: unknown) => check('load', options, LOAD);
+export function checkLoad(options: unknown): void {
+  check('load', options, LOAD);
+  const { cache, offline, worker, fetch, device } = options as Record<string, unknown>;
+  if (offline && cache === false) throw new InvalidOptionError('load: `offline` needs the cache, which `cache: false` turns off.');
+  if (worker && fetch) throw new InvalidOptionError('load: `fetch` cannot go to a worker: load without `fetch` or without `worker`; `headers` can.');
+  if (worker && isObject(device)) throw new InvalidOptionError('load: a GPUDevice as `device` cannot go to a worker: load without `device` or without `worker`.');
+}
+export const checkPlace = (options: unknown) => check('clear', options, HUB);
+export const checkPreload = (options: unknown) => check('preload', options, { ...HUB, ...FETCH, onProgress: callback, signal });
+export const checkEmbed = (options: unknown) => check('embed', options, EMBED);
 export const checkClassify = (options: unknown) => check('classify', options, CLASSIFY);
 export const checkVideo = (options: unknown) => check('classifyVideo', options, VIDEO);
 export const checkFeatures = (options: unknown) => check('features', options, { signal });
 export const checkInit = (options: unknown) => check('init', options, { base: address, wasm });
+
+/** What `TeachableClassifier.export` gave. */
+export function checkExamples(lesson: unknown): void {
+  const numbers = (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(Number.isFinite);
+  const taught = (one: unknown) => isObject(one) && typeof one.label === 'string' && pixels(one.count) && numbers(one.sum);
+  const whole = isObject(lesson) && typeof lesson.model === 'string' && Array.isArray(lesson.classes) && lesson.classes.every(taught);
+  if (!whole) throw new InvalidOptionError('import: this is nothing that export() gave.');
+}
+
+/**
+ * The indices of classes with these labels.
+ *
+ * @throws {InvalidOptionError} a label that no class has
+ */
+export function classesOf(labels: readonly string[], wanted: readonly string[], option: string): number[] {
+  return wanted.flatMap((label) => {
+    const found = labels.flatMap((one, index) => (one === label ? [index] : []));
+    if (found.length) return found;
+    const near = nearest(label, labels);
+    throw new InvalidOptionError(`classify: \`${option}\` names \`${label}\`, which is no class of this model; ${near ? `\`${near}\` is meant` : 'they are in `info.labels`'}.`);
+  });
+}
 
 /** `{ weights, .. }`, as it is given to `load`. */
 export function checkModel(source: Record<string, unknown>): void {
@@ -99,8 +147,14 @@ function inWords(value: unknown): string {
 
 /** The option that is written most like this one, or all of them. */
 function meant(name: string, known: string[]): string {
+  const near = nearest(name, known);
+  return near ? `\`${near}\` is meant` : `there are ${known.map((one) => `\`${one}\``).join(', ')}`;
+}
+
+/** The one that is written most like this, if at most two letters differ. */
+function nearest(name: string, known: readonly string[]): string | undefined {
   const near = known.map((one) => [one, distance(name.toLowerCase(), one.toLowerCase())] as const).sort(([, a], [, b]) => a - b)[0];
-  return near && near[1] <= 2 ? `\`${near[0]}\` is meant` : `there are ${known.map((one) => `\`${one}\``).join(', ')}`;
+  return near && near[1] <= 2 ? near[0] : undefined;
 }
 
 /** Letters to change, add or leave out between two words. */

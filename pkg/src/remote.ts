@@ -1,7 +1,7 @@
 /** A model in a worker: the same engine behind messages. */
 import { asset } from './assets.js';
 import type { Engine, RawResult, RunOptions } from './engine.js';
-import { DisposedError, InvalidOptionError, WorkerError } from './errors.js';
+import { DisposedError, WorkerError } from './errors.js';
 import { unreadable, type Picture } from './frames.js';
 import type { Located } from './locate.js';
 import { tag } from './options.js';
@@ -21,7 +21,7 @@ export type Request =
   | { id: number; call: 'load'; model: Located; options: LoadOptions; wasm: WasmSource }
   | { id: number; call: 'abort' }
   | { id: number; call: 'run'; picture: SentPicture; options: RunOptions }
-  | { id: number; call: 'features'; picture: SentPicture }
+  | { id: number; call: 'features' | 'embed'; picture: SentPicture }
   | { id: number; call: 'profile' | 'allocations' | 'dispose' };
 
 export type Reply =
@@ -67,9 +67,6 @@ export class RemoteEngine implements Engine {
   static async load(model: Located, options: LoadOptions, wasm: WasmSource): Promise<RemoteEngine> {
     const { signal, onProgress, worker: _, ...rest } = options;
     signal?.throwIfAborted();
-    if (typeof rest.device === 'object') {
-      throw new InvalidOptionError('load: a GPUDevice as `device` cannot go to a worker: load without `device` or without `worker`.');
-    }
     const engine = new RemoteEngine();
     engine.#report = (event) => !signal?.aborted && onProgress?.(event);
     const abort = () => engine.#post({ call: 'abort' });
@@ -105,6 +102,11 @@ export class RemoteEngine implements Engine {
   async features(picture: Picture): Promise<Features> {
     const [sent, transfer] = await sendable(picture);
     return this.#ask<Features>({ call: 'features', picture: sent }, transfer);
+  }
+
+  async embed(picture: Picture): Promise<Float32Array> {
+    const [sent, transfer] = await sendable(picture);
+    return this.#ask<Float32Array>({ call: 'embed', picture: sent }, transfer);
   }
 
   profile(): Promise<ProfileEntry[]> {

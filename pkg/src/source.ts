@@ -20,8 +20,12 @@ export interface ResolvedModel {
 }
 
 /** Opens the files of a model; the download of its weights begins when its stream is read. */
-export async function resolveModel(model: Located, options: LoadOptions): Promise<ResolvedModel> {
-  const fetching: FetchOptions = { cache: options.cache ?? true, ...(options.signal && { signal: options.signal }) };
+export async function resolveModel(
+  model: Located,
+  options: Pick<LoadOptions, 'cache' | 'offline' | 'headers' | 'fetch' | 'signal'>,
+): Promise<ResolvedModel> {
+  const { cache = true, offline = false, headers = {}, fetch = globalThis.fetch, signal } = options;
+  const fetching: FetchOptions = { cache, offline, headers, fetch, ...(signal && { signal }) };
   if ('folder' in model) return fromFolder(model, fetching);
   const { name, arch } = model;
   const config = model.config === undefined ? undefined : await configBytes(model.config, fetching);

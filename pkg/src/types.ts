@@ -42,7 +42,7 @@ export type ModelSource =
   | URL
   | { weights: FileSource; config?: FileSource | Record<string, unknown>; arch?: string; name?: string };
 
-/** What can be classified. `Blob`, `File` and URLs are decoded by the browser. */
+/** What can be classified. `Blob`, `File` and URLs are decoded by the browser; of a camera it is the next frame. */
 export type ImageSource =
   | HTMLImageElement
   | HTMLVideoElement
@@ -52,9 +52,22 @@ export type ImageSource =
   | VideoFrame
   | ImageData
   | { data: Uint8Array | Uint8ClampedArray; width: number; height: number }
+  | MediaStreamTrack
+  | MediaStream
   | Blob
   | string
   | URL;
+
+/** What can be watched. Of a stream the frames are read and closed; in workers a camera needs `MediaStreamTrackProcessor`. */
+export type VideoSource = HTMLVideoElement | MediaStreamTrack | MediaStream | ReadableStream<VideoFrame>;
+
+/** A part of an image, in its own pixels. */
+export interface Region {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
 
 /** A step of loading. `loaded` and `total` count bytes (`download`, `upload`) or kernels (`compile`); `total` is 0 while unknown. */
 export interface ProgressEvent {
@@ -65,7 +78,37 @@ export interface ProgressEvent {
   file?: string;
 }
 
-export interface LoadOptions {
+/** Where hub ids lead to. */
+export interface HubOptions {
+  /** Hub ids are resolved as `<baseUrl>/<id>/resolve/<revision>/<file>`. Default `https://huggingface.co`. */
+  baseUrl?: string | URL;
+  /** Branch, tag or commit of a hub id. Default `main`. */
+  revision?: string;
+}
+
+/** How a model's files are asked for. */
+export interface FetchOptions {
+  /** Sent with every request for the model's files, such as `{ authorization: 'Bearer ..' }` for a private one. */
+  headers?: Record<string, string>;
+  /** Asks for the model's files in place of the browser's own `fetch`. Cannot go to a worker. */
+  fetch?: typeof fetch;
+}
+
+export interface PreloadOptions extends HubOptions, FetchOptions {
+  onProgress?: (event: ProgressEvent) => void;
+  signal?: AbortSignal;
+}
+
+/** A file of a model in the browser's cache. */
+export interface CachedFile {
+  url: string;
+  /** Bytes that are there. */
+  bytes: number;
+  /** Bytes of the whole file. */
+  total: number;
+}
+
+export interface LoadOptions extends HubOptions, FetchOptions {
   /** `'webgpu'`, `'cpu'`, a device of your own, or `'auto'`: a real GPU where there is one, else the CPU (see {@link ModelInfo}). */
   device?: 'auto' | 'webgpu' | 'cpu' | WebGpuDevice;
   /** Passed on to `requestAdapter`. */
@@ -74,10 +117,8 @@ export interface LoadOptions {
   dtype?: 'auto';
   /** Keeps downloaded files in the browser's Cache API, so that a second load needs no network. Default true. */
   cache?: boolean;
-  /** Where hub ids are resolved: `<baseUrl>/<id>/resolve/<revision>/<file>`. Default `https://huggingface.co`. */
-  baseUrl?: string | URL;
-  /** Branch, tag or commit of a hub id. Default `main`. */
-  revision?: string;
+  /** Takes the model's files from the cache alone, and asks no server whether they are current. Default false. */
+  offline?: boolean;
   /** Class names in order, instead of those of the config. */
   labels?: readonly string[];
   /** Input size in pixels: a square's side or `[height, width]`. Default: the model's own. */
@@ -98,8 +139,20 @@ export interface ClassifyOptions {
   topK?: number;
   /** Leaves out predictions with a lower score. Default 0. */
   threshold?: number;
-  /** Adds a {@link Heatmap} of the best class. */
-  heatmap?: boolean;
+  /** Labels of the only classes to return. Scores stay what they are among all classes. */
+  allow?: readonly string[];
+  /** Labels of classes that are not returned. */
+  deny?: readonly string[];
+  /** The part of the image to look at; all of it by default. */
+  region?: Region;
+  /** Adds a {@link Heatmap}: of the best class that is returned (`true`), or of a class by its label or index. */
+  heatmap?: boolean | string | number;
+  signal?: AbortSignal;
+}
+
+export interface EmbedOptions {
+  /** The part of the image to look at; all of it by default. */
+  region?: Region;
   signal?: AbortSignal;
 }
 
@@ -141,7 +194,7 @@ export interface Heatmap {
   /** Row-major; in logits, so that the mean over all positions is the class's logit. */
   values: Float32Array;
   /** The part of the image that the map covers, in pixels of the image (what the centre crop kept). */
-  region: { x: number; y: number; width: number; height: number };
+  region: Region;
 }
 
 export interface Classification {
@@ -161,6 +214,30 @@ export interface VideoClassification extends Classification {
   frame: number;
   /** Classified frames a second, over the last second or so. */
   fps: number;
+}
+
+/** What a taught class is remembered by. */
+export interface Lesson {
+  /** `info.name` of the model that saw the examples. */
+  model: string;
+  classes: {
+    label: string;
+    /** Examples. */
+    count: number;
+    /** The sum of their vectors. */
+    sum: number[];
+  }[];
+}
+
+export interface TaughtClassification {
+  /** All taught classes, best first. */
+  predictions: {
+    label: string;
+    /** By softmax over the taught classes. */
+    score: number;
+    /** Of the image to the mean of the class's examples, -1 to 1; low where it is like none of them. */
+    similarity: number;
+  }[];
 }
 
 /** A tensor on the host, row-major. */

@@ -3,21 +3,50 @@
 /** Milliseconds after which a video that plays has new frames, whether the browser tells of them or not: some never do. */
 const SILENCE = 250;
 
-/** Waits for frames that have not been seen, not more often than asked for, and counts them. */
-export class FrameClock {
-  readonly #video: HTMLVideoElement;
+/** Not more often than asked for. */
+export class Pace {
   readonly #interval: number;
-  readonly #signals: readonly AbortSignal[];
   #due = 0;
-  /** The browser has told of a frame. */
-  #told = false;
+
+  constructor(maxFps: number | undefined) {
+    this.#interval = maxFps ? 1000 / maxFps : 0;
+  }
+
+  /** Whether a frame that is there now is wanted. */
+  isDue(): boolean {
+    if (performance.now() < this.#due) return false;
+    // A camera's frames never come exactly in time: half a frame early is in time.
+    this.#due = Math.max(this.#due + this.#interval, performance.now() + this.#interval / 2);
+    return true;
+  }
+}
+
+/** Counts frames and their rate. */
+export class FrameCount {
   #frame = 0;
   #times: number[] = [];
+
+  next(): { frame: number; fps: number } {
+    const now = performance.now();
+    this.#times.push(now);
+    while (this.#times.length > 2 && now - (this.#times[0] ?? now) > 1500) this.#times.shift();
+    const span = now - (this.#times[0] ?? now);
+    return { frame: ++this.#frame, fps: span > 0 ? ((this.#times.length - 1) * 1000) / span : 0 };
+  }
+}
+
+/** Waits for frames of a video that have not been seen. */
+export class FrameClock {
+  readonly #video: HTMLVideoElement;
+  readonly #pace: Pace;
+  readonly #signals: readonly AbortSignal[];
+  /** The browser has told of a frame. */
+  #told = false;
 
   /** `signals`: whatever may end it, each with its reason. */
   constructor(video: HTMLVideoElement, maxFps: number | undefined, signals: readonly (AbortSignal | undefined)[]) {
     this.#video = video;
-    this.#interval = maxFps ? 1000 / maxFps : 0;
+    this.#pace = new Pace(maxFps);
     this.#signals = signals.filter((signal) => signal !== undefined);
   }
 
@@ -29,9 +58,7 @@ export class FrameClock {
       if (video.ended || over(video)) return false;
       await this.#presented();
       this.#check();
-    } while (video.readyState < 2 || performance.now() < this.#due);
-    // A camera's frames never come exactly in time: half a frame early is in time.
-    this.#due = Math.max(this.#due + this.#interval, performance.now() + this.#interval / 2);
+    } while (video.readyState < 2 || !this.#pace.isDue());
     return true;
   }
 
@@ -69,15 +96,6 @@ export class FrameClock {
         });
       } else animation = requestAnimationFrame(done);
     });
-  }
-
-  /** Counts a classified frame. */
-  count(): { frame: number; fps: number } {
-    const now = performance.now();
-    this.#times.push(now);
-    while (this.#times.length > 2 && now - (this.#times[0] ?? now) > 1500) this.#times.shift();
-    const span = now - (this.#times[0] ?? now);
-    return { frame: ++this.#frame, fps: span > 0 ? ((this.#times.length - 1) * 1000) / span : 0 };
   }
 }
 

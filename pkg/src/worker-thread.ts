@@ -37,6 +37,8 @@ async function answer(request: Request): Promise<unknown> {
       return withPicture(request.picture, (picture) => (engine as LocalEngine).run(picture, request.options));
     case 'features':
       return withPicture(request.picture, (picture) => (engine as LocalEngine).features(picture));
+    case 'embed':
+      return withPicture(request.picture, (picture) => (engine as LocalEngine).embed(picture));
     case 'profile':
       return engine.profile();
     case 'allocations':

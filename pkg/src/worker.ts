@@ -10,6 +10,6 @@ export class ImageClassifier extends Local {
 
 export {
   DeviceLostError, DisposedError, DownloadError, InvalidImageError, InvalidOptionError, OutOfMemoryError, UnsupportedCheckpointError,
-  WebGpuUnavailableError, WebmambaError, WorkerError, init,
+  TeachableClassifier, WebGpuUnavailableError, WebmambaError, WorkerError, cache, init, preload, similarity,
 } from './index.js';
 export type * from './types.js';

@@ -35,12 +35,14 @@ impl ClassifierPreparation {
         let top_k = Some(TopK { k: top_k, temperature: model.temperature });
         let graph = model.graph(&BuildOptions { batch, size: model.preprocess.size, top_k, class_activation: frames })?;
         let map_size = map_size(&graph, device);
-        let names: &[&str] = match (frames, map_size) {
-            (true, Some(_)) => &["top_k", "logits", "class_activation"],
-            (true, None) => &["top_k", "logits"],
-            (false, _) => &["top_k"],
-        };
-        let graph = graph.select(names)?;
+        let pooled = graph.outputs().iter().any(|o| o.name == "pooled");
+        let mut names = vec!["top_k"];
+        if frames {
+            names.push("logits");
+            names.extend(map_size.map(|_| "class_activation"));
+            names.extend(pooled.then_some("pooled"));
+        }
+        let graph = graph.select(&names)?;
         let weights = Arc::<WeightStore>::default();
         let preparation = Preparation::new(&graph, device, &weights)?;
         Ok(Self { model, preparation, device: device.clone(), weights, batch, top_k: best_classes(&graph), map_size })
@@ -66,7 +68,7 @@ impl ClassifierPreparation {
     pub async fn finish(self, progress: impl FnMut(usize, usize)) -> Result<Classifier> {
         let Self { model, preparation, device, weights, batch, top_k, map_size } = self;
         let session = preparation.finish(progress).await?;
-        Ok(Classifier { model, session, device, weights, features: None, batch, top_k, map_size })
+        Ok(Classifier { model, session, device, weights, features: None, maps: None, batch, top_k, map_size })
     }
 }
 

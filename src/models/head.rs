@@ -74,6 +74,8 @@ impl Head {
         if let (true, Some(map)) = (options.class_activation, backbone.pooled_map) {
             let maps = g.op("class_activation", ClassActivation, vec![map, weight, bias, best])?;
             g.output("class_activation", maps, Layout::Plain);
+            let maps = g.op("class_maps", Linear { epilogue: Epilogue::biased(true) }, vec![map, weight, bias])?;
+            g.output("class_maps", maps, Layout::Plain);
         }
         Ok(())
     }

@@ -53,7 +53,8 @@ pub struct BuildOptions {
     pub size: [usize; 2],
     /// Adds the output `top_k`: the probabilities of the k best classes (of all, where there are fewer).
     pub top_k: Option<TopK>,
-    /// Adds the output `class_activation` where the head allows: a map of each of those classes over the positions of the last stage.
+    /// Adds the output `class_activation` where the head allows: a map of each of those classes over the positions of the last stage;
+    /// and `class_maps`, the logits of all classes at each position.
     pub class_activation: bool,
 }
 

@@ -15,7 +15,7 @@ test('the tarball has what it must have, and nothing else', async () => {
   const expected = [
     'package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
     'dist/index.js', 'dist/worker.js', 'dist/worker-thread.js', 'dist/webmamba.min.js', 'dist/webmamba_bg.wasm', 'dist/webmamba_relaxed_bg.wasm',
-    ...['index', 'worker', 'classifier', 'errors', 'init', 'types'].map((name) => `dist/${name}.d.ts`),
+    ...['index', 'worker', 'cache', 'classifier', 'embedding', 'errors', 'init', 'preload', 'teach', 'types'].map((name) => `dist/${name}.d.ts`),
     'dist/labels/imagenet1k.js', 'dist/labels/imagenet1k.d.ts',
     ...MODELS.flatMap((name) => ['config.json', 'model.safetensors', 'README.md'].map((file) => `dist/models/${name}/${file}`)),
   ];
@@ -59,7 +59,8 @@ test('importing it touches nothing of a browser', async (t) => {
   const { stdout } = await command('node', ['import.mjs'], { cwd: folder });
   const names = [
     'DeviceLostError', 'DisposedError', 'DownloadError', 'ImageClassifier', 'InvalidImageError', 'InvalidOptionError',
-    'OutOfMemoryError', 'UnsupportedCheckpointError', 'WebGpuUnavailableError', 'WebmambaError', 'WorkerError', 'init',
+    'OutOfMemoryError', 'TeachableClassifier', 'UnsupportedCheckpointError', 'WebGpuUnavailableError', 'WebmambaError', 'WorkerError', 'cache',
+    'init', 'preload', 'similarity',
   ];
   assert.deepEqual(JSON.parse(stdout), { main: names, worker: names, labels: 1000 });
 });
@@ -82,7 +83,10 @@ test('every entry of the exports map resolves, and nothing else does', async (t)
 });
 
 const CONSUMER = `
-import { ImageClassifier, UnsupportedCheckpointError, init, type Classification, type LoadOptions, type ProgressEvent } from 'webmamba';
+import {
+  ImageClassifier, TeachableClassifier, UnsupportedCheckpointError, cache, init, preload, similarity,
+  type CachedFile, type Classification, type Lesson, type LoadOptions, type ProgressEvent,
+} from 'webmamba';
 import { ImageClassifier as InWorker } from 'webmamba/worker';
 import { labels } from 'webmamba/labels/imagenet1k';
 
@@ -93,6 +97,19 @@ export async function main(video: HTMLVideoElement, file: File, device: GPUDevic
   const clf: ImageClassifier = await ImageClassifier.load('mila_nano', options);
   const { predictions, timing, heatmap }: Classification = await clf.classify(file, { topK: 3, threshold: 0.1, heatmap: true });
   for await (const { fps, predictions: [best] } of clf.classifyVideo(video, { maxFps: 10, smoothing: 0.5, signal })) console.log(fps, best?.label);
+  const many: Classification[] = await clf.classify([file, video], { allow: ['cat'], deny: [], region: { x: 0, y: 0, width: 9, height: 9 }, heatmap: 'cat' });
+  const [a, b]: Float32Array[] = await clf.embed([file, video]);
+  if (a && b) console.log(many.length, similarity(a, b), (await clf.embed(file)).length);
+  const { readable } = new TransformStream<VideoFrame, VideoFrame>();
+  for await (const { frame } of clf.classifyVideo(readable)) console.log(frame);
+  for await (const { frame } of clf.classifyVideo(new MediaStream())) console.log(frame);
+  const own = new TeachableClassifier(clf);
+  await own.addExample('mine', video);
+  const lesson: Lesson = own.export();
+  own.import(lesson);
+  await preload('owner/name', { headers: { authorization: 'Bearer' }, fetch, baseUrl: 'https://example.com' });
+  const files: CachedFile[] = await cache.list();
+  console.log(files.length, await cache.size(), await cache.clear('owner/name'));
   const { pooled, stages, logits } = await clf.features(video);
   const numbers: number[] = [timing.total, pooled.shape.length, stages.length, logits.data.length, heatmap?.region.width ?? 0];
   void clf.lost.then((error: Error) => error instanceof UnsupportedCheckpointError);

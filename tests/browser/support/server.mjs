@@ -36,7 +36,7 @@ export class Server {
   #folders = [];
   #files = new Map();
   /** @type {Map<string, Behaviour>} */ #behaviours = new Map();
-  /** What came in: method, path, range, and what went out: status, bytes of the body. */
+  /** What came in: method, path, headers, range, and what went out: status, bytes of the body. */
   requests = [];
 
   static async start() {
@@ -113,7 +113,7 @@ export class Server {
   async #answer(request, response) {
     const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
     const behaviour = this.#behaviours.get(path) ?? {};
-    const log = { method: request.method, path, range: request.headers.range, ifRange: request.headers['if-range'], status: 0, sent: 0 };
+    const log = { method: request.method, path, headers: request.headers, range: request.headers.range, ifRange: request.headers['if-range'], status: 0, sent: 0 };
     this.requests.push(log);
     const finish = (status, headers = {}) => {
       log.status = status;
