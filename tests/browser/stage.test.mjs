@@ -188,6 +188,23 @@ test('the heat map has a legend that names its class', async (t) => {
   assert.equal(await by('heatmap-legend').isVisible(), false);
 });
 
+test('a class that is pressed is shown on the picture, pressed again the answer', async (t) => {
+  const { by, page, ready, topIs, shot } = await openDemo(t);
+  await ready();
+  await by('sample-chelsea').click();
+  await topIs('cat');
+  const other = by('predictions').locator('.label').nth(1);
+  const name = await other.textContent();
+  await other.click();
+  await page.waitForFunction((name) => document.querySelector('#heatmap-class').textContent === name && !document.querySelector('#heatmap-legend').hidden, name, WAIT);
+  assert.ok(await by('heatmap-toggle').isChecked());
+  assert.equal(await other.getAttribute('aria-pressed'), 'true');
+  await shot('class-pressed');
+  await other.click();
+  await page.waitForFunction(() => document.querySelector('#heatmap-class').textContent === 'cat', undefined, WAIT);
+  assert.equal(await other.getAttribute('aria-pressed'), 'false');
+});
+
 test('full screen, and back by its button or the Escape key', async (t) => {
   const { by, page, ready, topIs } = await openDemo(t);
   await ready();

@@ -10,7 +10,7 @@ import { clearFacts, showFacts } from './model-facts.js';
 import { ModelSession } from './model-session.js';
 import { openProfile, profileIsOpen, timeLayers } from './profile-panel.js';
 import { Progress } from './progress.js';
-import { clearReadings, hideHeatmap, lookOnce, watch } from './readings.js';
+import { clearReadings, hideHeatmap, listenToClasses, lookOnce, watch } from './readings.js';
 import './serpent.js';
 import { setState } from './state.js';
 import { clearThings, showThings } from './things.js';
@@ -220,6 +220,7 @@ byId('heatmap-toggle').addEventListener('change', (/** @type {any} */ event) => 
   if (!event.target.checked) hideHeatmap();
   refresh();
 });
+listenToClasses(refresh);
 byId('profile-toggle').addEventListener('change', (/** @type {any} */ event) => {
   openProfile(event.target.checked);
   if (event.target.checked) measure();

@@ -1,7 +1,7 @@
 /** The model at work on what is shown, and its results on the page. */
 import { announce, forgetAnnouncement } from './announcer.js';
 import { clearAnswer, showAnswer } from './answer.js';
-import { clearBars, ROWS, showBars } from './bars.js';
+import { choose, clearBars, listenToBars, ROWS, showBars } from './bars.js';
 import { byId } from './dom.js';
 import { hideDoubt, showDoubt } from './doubt.js';
 import { clearHeatmap, showHeatmap } from './heatmap.js';
@@ -14,11 +14,27 @@ const heatmap = byId('heatmap-toggle');
 const legend = byId('heatmap-legend');
 const legendClass = byId('heatmap-class');
 const steady = new Steady();
+/** The class of the heat map; without one it is the answer. @type {string | undefined} */
+let chosen;
+
+/** What the model is asked for. @param {any} model @param {AbortSignal} signal */
+function wanted(model, signal) {
+  if (!model.info.labels.includes(chosen)) choose((chosen = undefined));
+  return { topK: ROWS, heatmap: heatmap.checked && (chosen ?? true), signal };
+}
+
+/** A class that is pressed is shown on the picture. @param {() => void} onChange */
+export function listenToClasses(onChange) {
+  listenToBars((label) => {
+    chosen = label;
+    if (label !== undefined) heatmap.checked = true;
+    onChange();
+  });
+}
 
 /** Classifies the playing video until the signal. @param {any} model @param {AbortSignal} signal */
 export async function watch(model, signal) {
-  const options = { topK: ROWS, smoothing: SMOOTHING, heatmap: heatmap.checked, signal };
-  for await (const result of model.classifyVideo(video, options)) {
+  for await (const result of model.classifyVideo(video, { ...wanted(model, signal), smoothing: SMOOTHING })) {
     if (signal.aborted) return;
     show(model, { ...result, ...steady.next(result, model.info) }, result.fps);
   }
@@ -26,7 +42,7 @@ export async function watch(model, signal) {
 
 /** Classifies the shown picture. @param {any} model @param {AbortSignal} signal */
 export async function lookOnce(model, signal) {
-  const result = await model.classify(viewer.source, { topK: ROWS, heatmap: heatmap.checked, signal });
+  const result = await model.classify(viewer.source, wanted(model, signal));
   if (!signal.aborted) show(model, result);
 }
 
