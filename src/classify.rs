@@ -72,8 +72,17 @@ pub struct Classifier {
 pub struct FrameOptions {
     /// The probabilities of all classes, not only of the best ones.
     pub scores: bool,
-    /// A class activation map of the best class.
-    pub map: bool,
+    /// A class activation map.
+    pub map: Option<MapOf>,
+}
+
+/// Which class a class activation map is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapOf {
+    /// The best one.
+    Best,
+    /// The one of this index. A session of its own gives such maps; it is made at the first call.
+    Class(usize),
 }
 
 /// What became of a frame.
@@ -177,36 +186,53 @@ impl Classifier {
     /// The best classes of one frame, from a classifier that was made for frames.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a classifier made for batches, or a map of a model whose head allows none;
-    /// [`Error::Config`] when the model's output is not a number; those of [`Session::run_frame`].
+    /// [`Error::InvalidArgument`] for a classifier made for batches, a map of a model whose head allows none, or of a class that it
+    /// does not have; [`Error::Config`] when the model's output is not a number; those of [`Session::run_frame`] and, for the map of
+    /// a class, [`Session::new`].
     pub async fn classify_frame(&mut self, frame: &Frame<'_>, options: FrameOptions) -> Result<FrameResult> {
-        let map = options.map.then_some("class_activation");
-        let (outputs, times) = Self::run_frame(&mut self.session, &self.model, self.map_size, frame, options.scores, map).await?;
-        self.result(frame, outputs, times, options.scores, |best, maps, length| (best, maps[..length].to_vec()))
-    }
-
-    /// As [`Classifier::classify_frame`], with the class activation map of `class` instead of that of the best one.
-    ///
-    /// # Errors
-    /// As [`Classifier::classify_frame`]; those of [`Session::new`], as a session for this is made at the first call;
-    /// [`Error::InvalidArgument`] for a class that the model does not have.
-    pub async fn explain_frame(&mut self, frame: &Frame<'_>, scores: bool, class: usize) -> Result<FrameResult> {
-        let classes = self.model.architecture.num_classes();
-        if class >= classes {
-            return Err(Error::InvalidArgument(format!("there is no class {class}: the model has {classes}")));
+        let FrameOptions { scores, map } = options;
+        if map.is_some() && self.map_size.is_none() {
+            let reason = "there are no class activation maps of this model: its head is too large for them on this device, or no \
+                          linear layer behind a mean over positions";
+            return Err(Error::InvalidArgument(reason.into()));
         }
-        if self.maps.is_none() && self.map_size.is_some() {
+        let classes = self.model.architecture.num_classes();
+        let class = match map {
+            Some(MapOf::Class(class)) if class >= classes => {
+                return Err(Error::InvalidArgument(format!("there is no class {class}: the model has {classes}")));
+            }
+            Some(MapOf::Class(class)) => Some(class),
+            Some(MapOf::Best) | None => None,
+        };
+        if class.is_some() && self.maps.is_none() {
             let top_k = Some(TopK { k: self.top_k, temperature: self.model.temperature });
             let options = BuildOptions { top_k, class_activation: true, ..self.model.options(1) };
             let graph = self.model.graph(&options)?.select(&["top_k", "logits", "class_maps"])?;
             self.maps = Some(Session::with_weights(&graph, &self.device, &self.weights).await?);
         }
-        let session = self.maps.as_mut().unwrap_or(&mut self.session);
-        let map = Some("class_maps");
-        let (outputs, times) = Self::run_frame(session, &self.model, self.map_size, frame, scores, map).await?;
-        self.result(frame, outputs, times, scores, |_, maps, _| {
-            (class, maps.iter().skip(class).step_by(classes).copied().collect())
-        })
+        let session = self.maps.as_mut().filter(|_| class.is_some()).unwrap_or(&mut self.session);
+        let mut names = vec!["top_k"];
+        names.extend(scores.then_some("logits"));
+        names.extend(map.map(|map| if map == MapOf::Best { "class_activation" } else { "class_maps" }));
+        let (outputs, times) = session.run_frame(frame, &self.model.preprocess, &names).await?;
+        let mut outputs = outputs.into_iter();
+        let mut next = || outputs.next().map(|t| t.to_f32().into_owned()).unwrap_or_default();
+        let predictions = self.predictions(&next())?;
+        let scores = scores.then(|| softmax(&next(), self.model.temperature));
+        let map = match (predictions.first(), self.map_size) {
+            (Some(best), Some(size)) if map.is_some() => {
+                let mut values = next();
+                match class {
+                    // The class's column of all logits at all positions.
+                    Some(class) => values = values.iter().skip(class).step_by(classes).copied().collect(),
+                    None => values.truncate(size[0] * size[1]),
+                }
+                Some(self.map(class.unwrap_or(best.index), size, values, frame)?)
+            }
+            _ => None,
+        };
+        let confident = self.is_confident(&predictions);
+        Ok(FrameResult { predictions, confident, scores, map, times })
     }
 
     /// The head's input, `[C]`, of one frame; nothing else leaves the device.
@@ -214,54 +240,10 @@ impl Classifier {
     /// # Errors
     /// [`Error::InvalidArgument`] for a model without such an input or a classifier made for batches; those of
     /// [`Session::run_frame`].
-    pub async fn embed_frame(&mut self, frame: &Frame<'_>) -> Result<Vec<f32>> {
+    pub async fn embed_frame(&mut self, frame: &Frame<'_>) -> Result<Tensor> {
         let (outputs, _) = self.session.run_frame(frame, &self.model.preprocess, &["pooled"]).await?;
-        Ok(outputs.first().map(|t| t.to_f32().into_owned()).unwrap_or_default())
-    }
-
-    /// `top_k`, `logits` where `scores` are wanted, and the map of this name.
-    async fn run_frame(
-        session: &mut Session,
-        model: &Model,
-        map_size: Option<[usize; 2]>,
-        frame: &Frame<'_>,
-        scores: bool,
-        map: Option<&str>,
-    ) -> Result<(Vec<Tensor>, FrameTimes)> {
-        if map.is_some() && map_size.is_none() {
-            let reason = "there are no class activation maps of this model: its head is too large for them on this device, or no \
-                          linear layer behind a mean over positions";
-            return Err(Error::InvalidArgument(reason.into()));
-        }
-        let mut names = vec!["top_k"];
-        names.extend(scores.then_some("logits"));
-        names.extend(map);
-        session.run_frame(frame, &model.preprocess, &names).await
-    }
-
-    /// What the outputs of a run say. `pick` takes the best class, the values of the maps and the length of one, and gives the class
-    /// and values of the map that is wanted.
-    fn result(
-        &self,
-        frame: &Frame<'_>,
-        outputs: Vec<Tensor>,
-        times: FrameTimes,
-        scores: bool,
-        pick: impl FnOnce(usize, &[f32], usize) -> (usize, Vec<f32>),
-    ) -> Result<FrameResult> {
-        let mut outputs = outputs.into_iter();
-        let mut next = || outputs.next().map(|t| t.to_f32().into_owned());
-        let predictions = self.predictions(&next().unwrap_or_default())?;
-        let scores = scores.then(|| softmax(&next().unwrap_or_default(), self.model.temperature));
-        let map = match (predictions.first(), self.map_size, next()) {
-            (Some(best), Some(size), Some(maps)) => {
-                let (index, values) = pick(best.index, &maps, size[0] * size[1]);
-                Some(self.map(index, size, values, frame)?)
-            }
-            _ => None,
-        };
-        let confident = self.is_confident(&predictions);
-        Ok(FrameResult { predictions, confident, scores, map, times })
+        let pooled = outputs.into_iter().next();
+        pooled.ok_or_else(|| Error::InvalidArgument("the session gave nothing for `pooled`".into()))
     }
 
     /// Whether predictions, best first, are an answer: see [`Model::is_confident`].

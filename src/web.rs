@@ -7,7 +7,7 @@ use js_sys::{Array, Float32Array, Function, JsString, Object, Reflect, Uint8Arra
 use wasm_bindgen::{JsCast, prelude::*};
 
 use crate::{
-    classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions, FrameResult},
+    classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions, FrameResult, MapOf},
     error::Error,
     gpu::{AdapterSummary, Frame, GpuDevice, Pixels},
     labels::Labels,
@@ -217,31 +217,23 @@ impl WebClassifier {
         class: Option<u32>,
     ) -> JsResult<Object> {
         let image = Image::new(&self.1, image, width, height)?;
+        let map = map.then(|| class.map_or(MapOf::Best, |class| MapOf::Class(class as usize)));
+        let options = FrameOptions { scores, map };
+        result_to_js(self.0.classify_frame(&image.frame(width, height), options).await.map_err(to_js)?)
+    }
+
+    /// What the model sees in an image: `[name, shape, data]` of each tensor; with `pooled` of that one alone.
+    ///
+    /// # Errors
+    /// As `classify`; `argument` for `pooled` of a model that has no such thing.
+    pub async fn features(&mut self, image: JsValue, width: u32, height: u32, pooled: bool) -> JsResult<Array> {
+        let image = Image::new(&self.1, image, width, height)?;
         let frame = image.frame(width, height);
-        let result = match class.filter(|_| map) {
-            Some(class) => self.0.explain_frame(&frame, scores, class as usize).await,
-            None => self.0.classify_frame(&frame, FrameOptions { scores, map }).await,
+        let tensors = match pooled {
+            true => self.0.embed_frame(&frame).await.map(|tensor| vec![("pooled".to_owned(), tensor)]),
+            false => self.0.features(&frame).await,
         };
-        result_to_js(result.map_err(to_js)?)
-    }
-
-    /// What the head takes: `C` numbers.
-    ///
-    /// # Errors
-    /// As `classify`; `argument` for a model that has no such thing.
-    pub async fn embed(&mut self, image: JsValue, width: u32, height: u32) -> JsResult<Float32Array> {
-        let image = Image::new(&self.1, image, width, height)?;
-        let values = self.0.embed_frame(&image.frame(width, height)).await.map_err(to_js)?;
-        Ok(Float32Array::from(values.as_slice()))
-    }
-
-    /// What the model sees in an image: `[name, shape, data]` of each tensor.
-    ///
-    /// # Errors
-    /// As `classify`.
-    pub async fn features(&mut self, image: JsValue, width: u32, height: u32) -> JsResult<Array> {
-        let image = Image::new(&self.1, image, width, height)?;
-        Ok(tensors_to_js(self.0.features(&image.frame(width, height)).await.map_err(to_js)?))
+        Ok(tensors_to_js(tensors.map_err(to_js)?))
     }
 
     /// Time of every launch or operator as JSON: `[{ op, kernel, node, ms }]`.

@@ -8,7 +8,7 @@ use pollster::block_on;
 use webmamba::{
     Classifier, Device, Error, Model, Preprocess, RgbImage, Tensor, Weights,
     low_level::{
-        classify::{ClassifierOptions, ClassifierPreparation, FrameOptions},
+        classify::{ClassifierOptions, ClassifierPreparation, FrameOptions, MapOf},
         gpu::{Frame, Pixels},
         graph::{Graph, Layout},
         image::CropMode,
@@ -77,7 +77,7 @@ fn frames_give_the_same_on_every_device() {
     let image = photo("chelsea.png");
     let bytes = rgba(&image);
     let frame = Frame { width: image.width(), height: image.height(), pixels: Pixels::Host(&bytes) };
-    let all = FrameOptions { scores: true, map: true };
+    let all = FrameOptions { scores: true, map: Some(MapOf::Best) };
     let mut cpu = classifier(&Device::Cpu);
     let wanted = block_on(cpu.classify_frame(&frame, all)).unwrap();
     let stages = block_on(cpu.features(&frame)).unwrap();
@@ -105,7 +105,7 @@ fn frames_give_the_same_on_every_device() {
     }
     for classifier in [&mut cpu, &mut gpu] {
         let pooled = block_on(classifier.embed_frame(&frame)).unwrap();
-        assert!(common::manifest::rel_err(&pooled, &stages[4].1.to_f32()) < 1e-4);
+        assert!(common::manifest::rel_err(&pooled.to_f32(), &stages[4].1.to_f32()) < 1e-4);
     }
 }
 
@@ -116,24 +116,25 @@ fn maps_of_any_class_on_every_device() {
     let bytes = rgba(&photo("coffee.png"));
     let image = photo("coffee.png");
     let frame = Frame { width: image.width(), height: image.height(), pixels: Pixels::Host(&bytes) };
+    let of = |class| FrameOptions { scores: true, map: Some(MapOf::Class(class)) };
     for device in [Device::Cpu, Device::Gpu(devices::lavapipe())] {
         let mut classifier = classifier(&device);
-        let best = block_on(classifier.classify_frame(&frame, FrameOptions { scores: false, map: true })).unwrap();
+        let best = block_on(classifier.classify_frame(&frame, FrameOptions { scores: false, map: Some(MapOf::Best) })).unwrap();
         let logits = block_on(classifier.features(&frame)).unwrap()[5].1.to_f32().into_owned();
         let index = best.predictions[0].index;
-        let same = block_on(classifier.explain_frame(&frame, false, index)).unwrap();
+        let same = block_on(classifier.classify_frame(&frame, of(index))).unwrap();
         assert_eq!(same.predictions, best.predictions);
         let (got, want) = (same.map.unwrap(), best.map.unwrap());
         assert_eq!((got.index, got.size, got.region), (want.index, want.size, want.region));
         assert!(common::manifest::rel_err(&got.values, &want.values) < 1e-4);
         for class in [0, 500, 999] {
-            let result = block_on(classifier.explain_frame(&frame, true, class)).unwrap();
+            let result = block_on(classifier.classify_frame(&frame, of(class))).unwrap();
             let (map, scores) = (result.map.unwrap(), result.scores.unwrap());
             assert_eq!((map.index, map.values.len(), scores.len()), (class, 6, 1000));
             let mean = map.values.iter().sum::<f32>() / 6.0;
             assert!((mean - logits[class]).abs() < 1e-4 * logits[class].abs().max(1.0), "{class}: {mean}, {}", logits[class]);
         }
-        assert!(matches!(block_on(classifier.explain_frame(&frame, false, 1000)), Err(Error::InvalidArgument(_))));
+        assert!(matches!(block_on(classifier.classify_frame(&frame, of(1000))), Err(Error::InvalidArgument(_))));
     }
 }
 
@@ -146,7 +147,7 @@ fn steady_frames_allocate_nothing() {
     block_on(gpu.classify_frame(&frame, FrameOptions::default())).unwrap();
     let before = gpu.allocations().unwrap();
     for i in 0..100 {
-        let options = FrameOptions { scores: i % 2 == 0, map: i % 3 == 0 };
+        let options = FrameOptions { scores: i % 2 == 0, map: (i % 3 == 0).then_some(MapOf::Best) };
         block_on(gpu.classify_frame(&frame, options)).unwrap();
     }
     assert_eq!(gpu.allocations().unwrap(), before);
@@ -193,7 +194,7 @@ fn check_broken(fixture: &str, key: &str, bad: f32, devices: &[Device]) {
         let options = ClassifierOptions { batch: 1, top_k: 5, frames: true };
         let preparation = ClassifierPreparation::new(model, device, options).unwrap();
         let mut classifier = block_on(preparation.finish(|_, _| {})).unwrap();
-        for options in [FrameOptions::default(), FrameOptions { scores: true, map: true }] {
+        for options in [FrameOptions::default(), FrameOptions { scores: true, map: Some(MapOf::Best) }] {
             let failed = block_on(classifier.classify_frame(&frame, options));
             let told = matches!(&failed, Err(Error::Config { reason, .. }) if reason.contains(key));
             assert!(told, "{bad} in {key} on {} {:?}: {failed:?}", device.name(), device.adapter().map(|a| &a.name));

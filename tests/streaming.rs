@@ -12,7 +12,7 @@ use pollster::block_on;
 use webmamba::{
     Classifier, Device, Error, Model, ModelOptions, Tensor, Weights,
     low_level::{
-        classify::{ClassifierOptions, ClassifierPreparation, FrameOptions},
+        classify::{ClassifierOptions, ClassifierPreparation, FrameOptions, MapOf},
         gpu::{Frame, Pixels},
         tensor::DType,
         weights::{Incoming, write_safetensors},
@@ -33,7 +33,7 @@ fn file(manifest: &Manifest, dtype: Option<DType>) -> Vec<u8> {
 fn scores(mut classifier: Classifier) -> Vec<f32> {
     let bytes: Vec<u8> = (0..70 * 50 * 4).map(|i| (i * 31 % 253) as u8).collect();
     let frame = Frame { width: 70, height: 50, pixels: Pixels::Host(&bytes) };
-    let options = FrameOptions { scores: true, map: true };
+    let options = FrameOptions { scores: true, map: Some(MapOf::Best) };
     block_on(classifier.classify_frame(&frame, options)).unwrap().scores.unwrap()
 }
 

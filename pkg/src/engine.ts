@@ -170,17 +170,22 @@ export class LocalEngine implements Engine {
     });
   }
 
-  features(picture: Picture): Promise<Features> {
-    return this.#withImage(picture, async (image, width, height) => {
-      const list = (await this.#model.features(image, width, height)) as [string, Uint32Array, Float32Array][];
-      const tensors = new Map(list.map(([name, shape, data]) => [name, { shape: [...shape], data }]));
-      const get = (name: string): HostTensor => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
-      return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
-    });
+  async features(picture: Picture): Promise<Features> {
+    const get = await this.#tensors(picture, false);
+    return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
   }
 
-  embed(picture: Picture): Promise<Float32Array> {
-    return this.#withImage(picture, (image, width, height) => this.#model.embed(image, width, height));
+  async embed(picture: Picture): Promise<Float32Array> {
+    return (await this.#tensors(picture, true))('pooled').data;
+  }
+
+  /** What the model sees, by name: all of it, or `pooled` alone. */
+  #tensors(picture: Picture, pooled: boolean): Promise<(name: string) => HostTensor> {
+    return this.#withImage(picture, async (image, width, height) => {
+      const list = (await this.#model.features(image, width, height, pooled)) as [string, Uint32Array, Float32Array][];
+      const tensors = new Map(list.map(([name, shape, data]) => [name, { shape: [...shape], data }]));
+      return (name) => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
+    });
   }
 
   /** Runs `use` on what the device takes of a picture: the image, its width and height, and the milliseconds that took. */

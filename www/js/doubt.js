@@ -13,12 +13,13 @@ let some = '';
 export function showDoubt({ labels, unknown }) {
   if (named !== labels) {
     named = labels;
-    const known = labels.filter((_, index) => index !== unknown);
+    // Numbers are no names.
+    const known = labels.filter((label, index) => index !== unknown && !/^\d+$/.test(label));
     // From the first half of the list, the same ones every time, so that the sentence stands still.
     const few = Array.from({ length: NAMED }, (_, i) => known[Math.floor(((i + 0.2) * known.length) / NAMED / 2)]);
-    some = [...new Set(few)].join(', ');
+    some = known.length ? ` It knows things like ${[...new Set(few)].join(', ')}.` : '';
   }
-  note.textContent = `${viewer.live ? 'Hold something closer to the camera' : 'It may be none of the things it knows'}. It knows things like ${some}.`;
+  note.textContent = `${viewer.live ? 'Hold something closer to the camera' : 'It may be none of the things it knows'}.${some}`;
   note.hidden = false;
   readings.classList.add('quiet');
 }
