@@ -1,4 +1,4 @@
-//! Mamba-family vision models (MambaVision, MILA, MambaOut, Vim, VMamba) on any GPU through WebGPU, in browsers, and on plain CPUs.
+//! Mamba-family vision models (MambaVision, MILA, MambaOut, Vim, VMamba, VideoMamba) on any GPU through WebGPU, in browsers, and on plain CPUs.
 //!
 //! A [`Model`] is a checkpoint with what stands beside it, a [`Device`] is where it runs, and a [`Classifier`] is both, ready for
 //! [`RgbImage`]s:

@@ -39,8 +39,8 @@ const MICRO: [&str; 9] = [
     "vmamba_micro_s2",
     "vmamba_micro_v0",
 ];
-/// Published variants.
-const WHOLE: [&str; 5] = ["mambavision_t", "mila_t", "mambaout_femto", "vim_t", "vmamba_t"];
+/// Published variants, and a small model without a trace.
+const WHOLE: [&str; 6] = ["mambavision_t", "mila_t", "mambaout_femto", "vim_t", "vmamba_t", "videomamba_micro_image"];
 
 fn model(manifest: &Manifest) -> Model {
     let weights = Weights::from_tensors(&manifest.name, manifest.weights());

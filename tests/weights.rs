@@ -274,6 +274,7 @@ fn synthetic_weights_are_those_of_the_manifest() {
         ("vmamba_micro_s2", "vmamba_t_s2l5", &[]),
         ("vmamba_micro_v0", "vmamba_t_v0", &[]),
         ("vmamba_t", "vmamba_t_s1l8", &[]),
+        ("videomamba_micro_image", "videomamba_t", &[]),
     ] {
         let reader = preset(variant).unwrap().architecture.synthetic("s").reader();
         for filled in Manifest::load(name).tensors.iter().filter(|filled| filled.fill["kind"] == "uniform") {
@@ -304,6 +305,7 @@ fn manifests_describe_whole_checkpoints() {
         ("vmamba_micro_s2", "b1_48x64"),
         ("vmamba_micro_v0", "b1_48x64"),
         ("vmamba_t", "b1_224"),
+        ("videomamba_micro_image", "b1_64"),
     ] {
         let manifest = Manifest::load(name);
         assert_eq!(manifest.name, name);

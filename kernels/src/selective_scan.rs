@@ -116,8 +116,11 @@ unsafe fn scan<const STATES: usize>(
     let mut fixed_state = [[0.0; LANES]; STATES];
     let fixed_decay: [Lanes; STATES] = std::array::from_fn(|n| decay[n]);
     let out = io.out().start;
-    for step in 0..k.length {
-        let token = image * k.length + k.direction.token(step, k.length);
+    let (width, last) = (k.length / k.direction.height, k.length - 1);
+    let mut at = if k.direction.reversed { last } else { 0 };
+    for _ in 0..k.length {
+        let token = image * k.length + at;
+        at = next(at, width, last, k.direction.reversed);
         let u = lanes_of(&xz[token * k.width..][..k.channels], group);
         let raw = lanes_of(&delta[token * k.channels..][..k.channels], group);
         let (mut dt, mut input, mut y) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
@@ -138,6 +141,18 @@ unsafe fn scan<const STATES: usize>(
         }
         // SAFETY: these channels of this token exist and belong to the caller.
         unsafe { std::ptr::copy_nonoverlapping(y.as_ptr(), out.add(token * k.width + group * LANES), count) };
+    }
+}
+
+/// The token behind `at` in a map of this width with this last token, down its columns; of one row, along it. Behind the last one there
+/// is none.
+#[inline(always)]
+const fn next(at: usize, width: usize, last: usize, reversed: bool) -> usize {
+    match (reversed, at + width > last, at >= width) {
+        (false, false, _) => at + width,
+        (false, true, _) => at + width - last,
+        (true, _, true) => at - width,
+        (true, _, false) => (at + last).wrapping_sub(width),
     }
 }
 

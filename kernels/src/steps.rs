@@ -294,12 +294,6 @@ pub struct Direction {
 impl Direction {
     /// The tokens as they lie.
     pub const FORWARD: Self = Self { height: 1, reversed: false };
-
-    /// The token that is taken at a step, of `length`, which `height` divides.
-    pub const fn token(self, step: usize, length: usize) -> usize {
-        let step = if self.reversed { length - 1 - step } else { step };
-        step % self.height * (length / self.height) + step / self.height
-    }
 }
 
 impl Default for Direction {

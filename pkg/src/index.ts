@@ -1,4 +1,4 @@
-/** Mamba-family vision models in the browser: MambaVision, MILA, MambaOut, Vim and VMamba on WebGPU, and on the CPU where there is none. */
+/** Mamba-family vision models in the browser: MambaVision, MILA, MambaOut, Vim, VMamba and VideoMamba on WebGPU, on the CPU where there is none. */
 export { cache } from './cache.js';
 export { ImageClassifier } from './classifier.js';
 export { similarity } from './embedding.js';

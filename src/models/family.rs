@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     graph::{Builder, Graph},
     image::Preprocess,
-    models::{BuildOptions, Head, MambaOut, MambaVision, Mila, VMamba, Vim, fit::is_counter, head::Backbone},
+    models::{BuildOptions, Head, MambaOut, MambaVision, Mila, VMamba, VideoMamba, Vim, fit::is_counter, head::Backbone},
     weights::{Gains, Reader, Weights},
 };
 
@@ -19,6 +19,7 @@ static FAMILIES: &[Registered] = &[
     Registered::of::<MambaOut>(),
     Registered::of::<Vim>(),
     Registered::of::<VMamba>(),
+    Registered::of::<VideoMamba>(),
 ];
 
 /// Tells whether a checkpoint has a key.

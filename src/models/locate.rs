@@ -70,6 +70,12 @@ pub(super) fn locate(
         None => assumptions.push(format!("the model is what lies under {}", states::shown(&path))),
     }
     let Some(place) = all.iter().find(|place| place.prefix == chosen) else { return Ok(None) };
+    if !place.others.is_empty() && !place.family.is_called(file_name(weights)) {
+        let (others, family) = (listed(&place.others), place.family.name);
+        assumptions.push(format!(
+            "the tensors also fit {others}; {family} was assumed: `model_type` in a config.json, or the variant's name, would tell"
+        ));
+    }
     let mut own = rooted(weights, &chosen, place.family);
     let others = || all.iter().filter(|other| other.prefix != chosen);
     if states::is_average(&chosen) {
@@ -109,19 +115,37 @@ struct Place {
     prefix: String,
     family: &'static Registered,
     shown: Architecture,
+    /// Names of other families whose tensors these could be.
+    others: Vec<&'static str>,
+}
+
+/// A model's own name in that of its file or folder.
+fn file_name(weights: &Weights) -> &str {
+    weights.name().rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or_default()
 }
 
 fn places(weights: &Weights, wanted: Option<&'static Registered>) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
+    let (mut places, name): (Vec<Place>, _) = (Vec::new(), file_name(weights));
     for family in families().filter(|family| wanted.is_none_or(|wanted| wanted.name == family.name)) {
         for key in weights.keys() {
             for anchor in family.anchors {
                 let Some(prefix) = key.strip_suffix(anchor).filter(|p| p.is_empty() || p.ends_with('.')) else { continue };
-                if places.iter().any(|place| place.prefix == prefix) {
+                let known = places.iter_mut().find(|place| place.prefix == prefix);
+                if known.as_ref().is_some_and(|place| place.family.name == family.name || place.others.contains(&family.name)) {
                     continue;
                 }
-                if let Some(shown) = (family.recognise)(&weights.with_entries(rooted(weights, prefix, family))) {
-                    places.push(Place { prefix: prefix.to_owned(), family, shown });
+                let shown = (family.recognise)(&weights.with_entries(rooted(weights, prefix, family)));
+                match (known, shown) {
+                    (None, Some(shown)) => {
+                        places.push(Place { prefix: prefix.to_owned(), family, shown, others: Vec::new() });
+                    }
+                    // Of several the file's name tells, else the first is assumed.
+                    (Some(place), Some(shown)) if family.is_called(name) && !place.family.is_called(name) => {
+                        place.others.push(place.family.name);
+                        (place.family, place.shown) = (family, shown);
+                    }
+                    (Some(place), Some(_)) => place.others.push(family.name),
+                    (_, None) => {}
                 }
             }
         }

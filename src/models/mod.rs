@@ -12,6 +12,7 @@ mod mambavision;
 mod mila;
 mod processing;
 mod recognise;
+mod video_mamba;
 mod vim;
 mod vmamba;
 
@@ -26,6 +27,7 @@ pub use locate::family_of;
 pub use mambaout::MambaOut;
 pub use mambavision::MambaVision;
 pub use mila::Mila;
+pub use video_mamba::VideoMamba;
 pub use vim::Vim;
 pub use vmamba::VMamba;
 

@@ -307,3 +307,50 @@ fn vmamba_takes_its_sizes_from_a_config() {
         assert!(error.contains(said), "{key}: {error}");
     }
 }
+
+#[test]
+fn videomamba_is_told_from_vim_by_its_config_or_name() {
+    let manifest = Manifest::load("videomamba_micro_image");
+    let mut config = manifest.config.clone();
+    config["model_type"] = json!("videomamba");
+    let model = open(manifest.weights(), Some(&config)).unwrap();
+    holds(&manifest, &model);
+    assert_eq!((model.architecture.family(), model.assumptions.len()), ("videomamba", 0), "{:?}", model.assumptions);
+    config["num_frames"] = json!(8);
+    assert!(open(manifest.weights(), Some(&config)).unwrap_err().to_string().contains("clips"));
+
+    // Of the published sizes either could be: the name of the file tells, else it is told that nothing does.
+    let tensors = Manifest::load("vim_t").weights();
+    let of = |name: &str| Model::new(Weights::from_tensors(name, tensors.clone()), None, &ModelOptions::default()).unwrap();
+    for (file, variant) in [
+        ("models/videomamba_t16_in1k_res224.pth", "videomamba_t"),
+        ("VideoMamba/t16_in1k.pth", "vim_t"),
+        ("downloads/vim_t_midclstok_76p1acc.pth", "vim_t"),
+        ("checkpoint.pth", "vim_t"),
+    ] {
+        let model = of(file);
+        let told = model.assumptions.iter().any(|told| told.contains("the tensors also fit videomamba; vim was assumed"));
+        assert_eq!((model.name.as_str(), told), (variant, !file.contains("res224") && !file.contains("midclstok")), "{file}");
+    }
+    // The variant's name tells, too.
+    let options = ModelOptions { arch: Some("videomamba_t".into()), ..ModelOptions::default() };
+    let model = Model::new(Weights::from_tensors("checkpoint.pth", tensors.clone()), None, &options).unwrap();
+    assert_eq!((model.architecture.family(), model.assumptions.len()), ("videomamba", 0));
+    // Positions of larger images are those of no Vim.
+    let large = Model::synthetic("videomamba_t_448", None).unwrap();
+    assert_eq!(large.preprocess.size, [448, 448]);
+}
+
+#[test]
+fn videomamba_for_clips_is_named() {
+    let manifest = Manifest::load("videomamba_micro_image");
+    let clip = |(key, tensor): (String, Tensor)| match key.as_str() {
+        "patch_embed.proj.weight" => (key, tensor.reshape([32, 3, 1, 16, 16]).unwrap()),
+        _ => (key, tensor),
+    };
+    let positions = ("temporal_pos_embedding".to_owned(), Tensor::from_f32([1, 4, 32], vec![0.1; 128]).unwrap());
+    match open(manifest.weights().into_iter().map(clip).chain([positions]).collect(), None) {
+        Err(Error::Unrecognised { reason, .. }) => assert!(reason.contains("VideoMamba for clips"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -18,7 +18,7 @@ const LOADING = {
   }),
   UnsupportedCheckpointError: () => ({
     title: 'This model cannot be read', actions: ['builtin'],
-    steps: ['Supported are MambaVision, MILA, MambaOut, Vim and VMamba, as .safetensors, .pth or .pth.tar.',
+    steps: ['Supported are MambaVision, MILA, MambaOut, Vim, VMamba and VideoMamba for images, as .safetensors, .pth or .pth.tar.',
       'Drop config.json together with the weights, if there is one. A file may also be incomplete: download it again.'],
   }),
   DownloadError: () => ({

@@ -37,7 +37,8 @@ const EXAMPLES: &str = "Examples:
 A model is a folder with config.json and model.safetensors, a .safetensors, .pth or .pth.tar file, or a built-in one.
 Exit codes: 0 all fine, 1 some images failed, 2 usage or model error.";
 
-/// Mamba-family vision models (MambaVision, MILA, MambaOut, Vim, VMamba) from their published checkpoints, on any GPU or on the CPU.
+/// Mamba-family vision models (MambaVision, MILA, MambaOut, Vim, VMamba, VideoMamba) from their published checkpoints, on any GPU or on
+/// the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "webmamba", version, after_help = EXAMPLES, propagate_version = true)]
 struct Cli {

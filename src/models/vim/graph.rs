@@ -1,6 +1,6 @@
-//! The layers of Vim.
+//! The layers of Vim, and of VideoMamba's image models.
 
-use super::{Vim, mixer::Mixer};
+use super::{Form, Vim, mixer::Mixer};
 use crate::{
     error::{Error, Result},
     graph::{Builder, Layout, Value},
@@ -20,20 +20,20 @@ const REFUSED: [(&str, &str); 4] = [
 ];
 
 impl Vim {
-    pub(super) fn graph(&self, g: &mut Builder, w: &Reader) -> Result<Backbone> {
+    pub(in crate::models) fn graph(&self, g: &mut Builder, w: &Reader, form: Form) -> Result<Backbone> {
         if let Some((key, what)) = REFUSED.iter().find(|(key, _)| w.contains(key)) {
             return Err(Error::config("Vim", format!("`{key}` is of a variant with {what}, which is not run here")));
         }
         let x = g.input();
         let x = g.patches(&w.pp("patch_embed.proj"), x, self.embed_dim, self.patch_size, self.stride)?;
         let [images, rows, columns, channels] = g.image_dims(x);
-        let at = rows * columns / 2;
+        let at = if form.middle { rows * columns / 2 } else { 0 };
         let x = g.reshape(x, [images, rows * columns, channels])?;
         let class = g.weight(w, "cls_token", &[1, 1, channels])?;
         let positions = g.weight(w, "pos_embed", &[1, self.positions, channels])?;
         let tokens = g.op("layers.0.residual", EmbedTokens { at }, vec![x, class, positions])?;
         g.output("stem", tokens, Layout::Plain);
-        let last = layers(g, w, tokens, self.depth, self.mixer())?;
+        let last = layers(g, w, tokens, self.depth, self.mixer(form))?;
         let token = g.op("token", TakeToken { at }, vec![last])?;
         let pooled = g.rms_norm(&w.pp("norm_f"), token, NORM_EPS)?;
         Ok(Backbone { maps: Vec::new(), pooled_map: None, pooled: Some(pooled) })
@@ -42,7 +42,7 @@ impl Vim {
 
 /// The layers over a running sum of what they give; four outputs `stage0`, .. after as many layers each, or after every layer of a
 /// shallower model.
-pub(in crate::models) fn layers(g: &mut Builder, w: &Reader, tokens: Value, depth: usize, mixer: Mixer) -> Result<Value> {
+fn layers(g: &mut Builder, w: &Reader, tokens: Value, depth: usize, mixer: Mixer) -> Result<Value> {
     let (mut residual, stages) = (tokens, depth.min(4));
     for i in 0..depth {
         let layer = w.pp("layers").pp(i);

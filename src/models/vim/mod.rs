@@ -44,15 +44,59 @@ pub struct Vim {
 }
 
 impl Vim {
-    fn mixer(&self) -> Mixer {
+    fn mixer(&self, form: Form) -> Mixer {
         Mixer {
             channels: self.embed_dim,
             inner: self.inner,
             states: self.d_state,
             rank: self.dt_rank,
             taps: self.d_conv,
-            halved: true,
+            halved: form.halved,
         }
+    }
+
+    /// The sizes that a `config.json` tells, completed from `known` and what is usual.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub(in crate::models) fn said(
+        config: &Json,
+        known: Option<&Self>,
+        form: Form,
+        stride: Option<usize>,
+    ) -> std::result::Result<Self, String> {
+        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
+        keys.check(form)?;
+        macro_rules! size {
+            ($key:ident, $said:expr) => {
+                required(stringify!($key), $said, known.map(|known| known.$key))
+            };
+        }
+        let embed_dim = size!(embed_dim, keys.embed_dim)?;
+        let patch_size = size!(patch_size, keys.patch_size.or(known.is_none().then_some(16)))?;
+        let stride = size!(stride, keys.stride.or(stride))?;
+        let grid =
+            |side: usize| side.checked_sub(patch_size)?.checked_div(stride)?.checked_add(1)?.checked_pow(2)?.checked_add(1);
+        let expand = |ratio: usize| ratio.checked_mul(embed_dim);
+        Ok(Self {
+            embed_dim,
+            depth: size!(depth, keys.depth)?,
+            patch_size,
+            stride,
+            positions: required(
+                "resolution",
+                keys.resolution.and_then(|side| grid(side.as_u64()? as usize)),
+                known.map(|known| known.positions),
+            )?,
+            inner: required(
+                "expand",
+                keys.expand.or(known.is_none().then_some(2)).and_then(expand),
+                known.map(|known| known.inner),
+            )?,
+            d_state: size!(d_state, keys.d_state.or(known.is_none().then_some(16)))?,
+            dt_rank: size!(dt_rank, keys.dt_rank.or(known.is_none().then(|| embed_dim.div_ceil(16))))?,
+            d_conv: size!(d_conv, keys.d_conv.or(known.is_none().then_some(4)))?,
+        })
     }
 
     /// The stride with which an image of 224 x 224 has so many positions; 0 where none has.
@@ -66,6 +110,17 @@ impl Vim {
         }
     }
 }
+
+/// What no tensor tells of a model with these tensors.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::models) struct Form {
+    /// The class token stands in the middle of the patches, not before them.
+    pub(in crate::models) middle: bool,
+    /// The two directions are averaged rather than summed.
+    pub(in crate::models) halved: bool,
+}
+
+const FORM: Form = Form { middle: true, halved: true };
 
 /// Side of the images that published models were trained for.
 const SIDE: usize = 224;
@@ -145,38 +200,7 @@ impl Family for Vim {
     }
 
     fn config(config: &Json, known: Option<&Self>) -> std::result::Result<Self, String> {
-        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
-        keys.check()?;
-        macro_rules! size {
-            ($key:ident, $said:expr) => {
-                required(stringify!($key), $said, known.map(|known| known.$key))
-            };
-        }
-        let embed_dim = size!(embed_dim, keys.embed_dim)?;
-        let patch_size = size!(patch_size, keys.patch_size.or(known.is_none().then_some(16)))?;
-        let stride = size!(stride, keys.stride)?;
-        let grid =
-            |side: usize| side.checked_sub(patch_size)?.checked_div(stride)?.checked_add(1)?.checked_pow(2)?.checked_add(1);
-        let expand = |ratio: usize| ratio.checked_mul(embed_dim);
-        Ok(Self {
-            embed_dim,
-            depth: size!(depth, keys.depth)?,
-            patch_size,
-            stride,
-            positions: required(
-                "resolution",
-                keys.resolution.and_then(|side| grid(side.as_u64()? as usize)),
-                known.map(|known| known.positions),
-            )?,
-            inner: required(
-                "expand",
-                keys.expand.or(known.is_none().then_some(2)).and_then(expand),
-                known.map(|known| known.inner),
-            )?,
-            d_state: size!(d_state, keys.d_state.or(known.is_none().then_some(16)))?,
-            dt_rank: size!(dt_rank, keys.dt_rank.or(known.is_none().then(|| embed_dim.div_ceil(16))))?,
-            d_conv: size!(d_conv, keys.d_conv.or(known.is_none().then_some(4)))?,
-        })
+        Self::said(config, known, FORM, None)
     }
 
     fn validate(&self) -> Result<()> {
@@ -200,7 +224,7 @@ impl Family for Vim {
     }
 
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
-        self.graph(g, r)
+        self.graph(g, r, FORM)
     }
 }
 
@@ -225,13 +249,13 @@ struct Keys {
 
 impl Keys {
     /// Options that have another value in no published model.
-    fn check(&self) -> std::result::Result<(), String> {
+    fn check(&self, form: Form) -> std::result::Result<(), String> {
         let other = |key: &str, value: Option<bool>, wanted: bool| match value {
             Some(value) if value != wanted => Err(format!("`{key}`: {value} is of a variant that is not run here")),
             _ => Ok(()),
         };
-        other("if_divide_out", self.if_divide_out, true)?;
-        other("use_middle_cls_token", self.use_middle_cls_token, true)?;
+        other("if_divide_out", self.if_divide_out, form.halved)?;
+        other("use_middle_cls_token", self.use_middle_cls_token, form.middle)?;
         other("if_rope", self.if_rope, false)?;
         other("rms_norm", self.rms_norm, true)?;
         match self.bimamba_type.as_deref() {
