@@ -66,6 +66,12 @@ class PatchMerging(nn.Module):
         return self.conv(x)
 
 
+def rotate(x: Tensor, table: Tensor) -> Tensor:
+    """Pairs x (B, H, W, parts, dim / 2, 2) turned by the angles of table (H, W, dim / 2, 2), as a product of complex numbers: one pass
+    over memory, and one for the gradient."""
+    return torch.view_as_real(torch.view_as_complex(x) * torch.view_as_complex(table.contiguous())[:, :, None])
+
+
 class Rope(nn.Module):
     """Rotates neighbouring channels by angles that grow with the row (first half of the pairs) and the column (second half).
 
@@ -90,10 +96,7 @@ class Rope(nn.Module):
         """x (B, H, W, parts * dim) in f32."""
         b, h, w, c = x.shape
         table = self.rotations if self.rotations.shape[:2] == (h, w) else self.table(h, w).to(x.device)
-        x = x.view(b, h, w, c // self.dim, self.dim // 2, 2)
-        re, im = x.unbind(-1)
-        cos, sin = table[:, :, None].unbind(-1)
-        return torch.stack([re * cos - im * sin, re * sin + im * cos], -1).view(b, h, w, c)
+        return rotate(x.view(b, h, w, c // self.dim, self.dim // 2, 2), table).view(b, h, w, c)
 
 
 class LinearAttention(nn.Module):

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 import training.mambavision
+import training.mila
 from training.models import build
 
 MODELS = {
@@ -43,8 +44,15 @@ def prefix_scan(u, delta, a, b, c, d, delta_bias):
     return torch.matmul(h, c.unsqueeze(-1)).squeeze(-1) + u * d
 
 
+def rotate(x, table):
+    """Pairs turned by angles, in real numbers."""
+    (re, im), (cos, sin) = x.unbind(-1), table[:, :, None].unbind(-1)
+    return torch.stack([re * cos - im * sin, re * sin + im * cos], -1)
+
+
 def export(name: str, batch: int, folder: Path) -> Path:
-    """The network as ONNX, once for each batch size, so that every shape is known."""
+    """The network as ONNX, once for each batch size, so that every shape is known; in operators that ONNX has."""
+    training.mambavision.selective_scan, training.mila.rotate = prefix_scan, rotate
     path = folder / f"{name}_{batch}.onnx"
     torch.manual_seed(0)
     network = build(MODELS[name]).eval()
@@ -85,8 +93,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--json", type=Path, help="write all numbers here")
+    parser.add_argument("--export", type=Path, help="only write the ONNX files of batch 1 into this folder, for wasm.mjs")
     args = parser.parse_args()
-    training.mambavision.selective_scan = prefix_scan
+    if args.export:
+        args.export.mkdir(parents=True, exist_ok=True)
+        for name in MODELS:
+            print(export(name, 1, args.export))
+        return
     rows = []
     print("| model | batch | threads | ONNX Runtime, ms | webmamba, ms | ratio, median of rounds |")
     print("|---|---:|---:|---:|---:|---:|")
