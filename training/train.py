@@ -1,6 +1,6 @@
-"""Trains a network on everyday64; a second start with the same `--out` goes on where the first one stopped.
+"""Trains a network on the views and scenes; a second start with the same `--out` goes on where the first one stopped.
 
-    python -m training.train --config training/configs/mamba_vision_nano.json --data everyday64 --cache CACHE --out RUN
+    python -m training.train --config training/configs/mamba_vision_nano.json --views VIEWS --val VALIDATION --init models/mamba_vision_nano --out RUN
 
 The schedule runs over `epochs`, or, with `--minutes`, over that much time: a cosine that ends when the time does, however
 fast the machine turns out to be.
@@ -14,7 +14,6 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.multiprocessing as mp
 import torch.nn.functional as F
@@ -22,9 +21,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .augment import Augment, mix
-from .data import Everyday, normalise, sampling_weights
-from .evaluate import fit_temperature, load, logits_of, report
+from .data import TrainingSet, normalise
+from .evaluate import load, logits_of, report
 from .models import build
+from .sources import Vocabulary
+from .validation import read
+from .views import SIDE
+
+
+SAVE_EVERY = 120  # seconds
 
 
 class Ema:
@@ -70,10 +75,6 @@ def phase(phases: list[list[float]], progress: float) -> int:
     return [int(size) for start, size in phases if start <= progress][-1]
 
 
-def soft_targets(logits: Tensor, temperature: float) -> Tensor:
-    return (logits.float() / temperature).softmax(1)
-
-
 class Helper:
     """Prepares batches in a process of its own, ahead of the network; where it is late, the caller prepares one itself."""
 
@@ -113,20 +114,36 @@ class Helper:
         return self.here.recv()
 
 
-def start_from(path: Path, device: str) -> tuple[dict[str, Tensor], list[dict]]:
-    """The weights of an exported folder, or the averaged ones of a checkpoint, and what is known of the runs that made them."""
+def start_from(path: Path, device: str) -> tuple[dict[str, Tensor], list[dict], list[str]]:
+    """The weights of an exported folder, or the averaged ones of a checkpoint, what is known of the runs that made them, and the
+    names of their classes."""
     if path.is_dir():
-        return load(path, device)[0].state_dict(), []
+        model, config = load(path, device)
+        return model.state_dict(), [], list(config["id2label"].values())
     saved = torch.load(path, map_location=device, weights_only=True)
     run = {"epochs": saved["state"]["epoch"], "minutes": round(saved["state"]["elapsed"] / 60)}
-    return saved["ema"], [*saved.get("earlier", []), run]
+    return saved["ema"], [*saved.get("earlier", []), run], saved["names"]
+
+
+def adopt(model: nn.Module, start: dict[str, Tensor], theirs: list[str], ours: list[str]) -> None:
+    """Takes weights over; of the head the rows of classes that both know by name, with zeros for new ones."""
+    # Rotation tables depend on the input size and are not exported.
+    start = {k: v for k, v in start.items() if not k.endswith("rotations")}
+    rows = {name: i for i, name in enumerate(theirs)}
+    for key in ("head.weight", "head.bias"):
+        new = torch.zeros(len(ours), *start[key].shape[1:])
+        for i, name in enumerate(ours):
+            if name in rows:
+                new[i] = start[key][rows[name]]
+        start[key] = new
+    model.load_state_dict({**model.state_dict(), **start})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for the decoded images")
+    parser.add_argument("--views", type=Path, required=True, help="folder of the views and scenes")
+    parser.add_argument("--val", type=Path, required=True, help="folder of the validation sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
     parser.add_argument("--minutes", type=float, help="stretch the schedule over this time instead of the epochs")
     parser.add_argument("--init", type=Path, help="exported folder or checkpoint that a new run starts from")
@@ -137,20 +154,18 @@ def main() -> None:
     config = json.loads(args.config.read_text())
     recipe, device = config["recipe"], args.device
     args.out.mkdir(parents=True, exist_ok=True)
-    data = Everyday(args.data, args.cache)
-    train, held = data.split()
+    vocabulary = Vocabulary()
+    data, held = TrainingSet(args.views, vocabulary), read(args.val, vocabulary, SIDE)
     torch.manual_seed(recipe["seed"])
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
-    model = build(config["model"], num_classes=len(data.names), drop_path=recipe["drop_path"])
+    model = build(config["model"], num_classes=len(vocabulary.names), drop_path=recipe["drop_path"])
     model = model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(parameter_groups(model, recipe["weight_decay"]), lr=recipe["lr"], betas=(0.9, 0.99), fused=True)
     earlier = []
     if args.init:
-        start, earlier = start_from(args.init, device)
-        # Rotation tables are not exported, and another input size has others.
-        start = {k: v for k, v in start.items() if not k.endswith("rotations")}
-        model.load_state_dict({**model.state_dict(), **start})
+        start, earlier, names = start_from(args.init, device)
+        adopt(model, start, names, vocabulary.names)
     ema = Ema(model, recipe["ema_decay"])
     state = {"step": 0, "epoch": 0, "elapsed": 0.0}
     last = args.out / "last.pt"
@@ -166,19 +181,14 @@ def main() -> None:
     def save() -> None:
         partial = last.with_suffix(".partial")
         torch.save({"model": model.state_dict(), "ema": ema.model.state_dict(), "optimiser": optimiser.state_dict(),
-                    "state": state, "earlier": earlier, "config": config}, partial)
+                    "state": state, "earlier": earlier, "config": config, "names": vocabulary.names}, partial)
         partial.rename(last)
 
-    batch, classes = recipe["batch"], len(data.names)
+    batch = recipe["batch"]
     phases = recipe.get("phases", [[0, config["model"]["resolution"]]])
     augment = Augment(**recipe.get("augment", {}))
-    images, labels = data.images[train].to(device), data.labels[train].to(device)
-    weights = sampling_weights(data.labels[train], recipe["balance"])
-    smooth = recipe["label_smoothing"]
-    share, heat = (recipe.get("distil", {}).get(k, 0.0) for k in ("weight", "temperature"))
-    if share:
-        soft = soft_targets(torch.from_numpy(np.load(args.cache / "teacher_logits.npy"))[train], heat).to(device)
-    steps = len(train) // batch
+    weights = data.weights(recipe["balance"], recipe.get("shares", {}), vocabulary)
+    steps = len(data) // batch
     started, before = time.monotonic(), state["elapsed"]
 
     def progress() -> float:
@@ -187,16 +197,14 @@ def main() -> None:
         return state["step"] / (steps * recipe["epochs"])
 
     def make(index: Tensor, size: int, mixing: float) -> tuple[Tensor, Tensor]:
-        """Augmented, mixed and normalised images, and their targets: the classes, then the teacher's opinion."""
-        target = F.one_hot(labels[index], classes).float() * (1 - smooth) + smooth / classes
-        if share:
-            target = torch.cat([target, soft[index]], 1)
-        x, target = mix(augment(images[index], size), target, mixing * recipe["mixup"], mixing * recipe["cutmix"])
+        """Augmented, mixed and normalised images, and their targets."""
+        images, target = data.images(index).to(device), data.targets[index].to(device)
+        x, target = mix(augment(images, size), target, mixing * recipe["mixup"], mixing * recipe["cutmix"])
         return normalise(x).bfloat16(), target
 
     def endless():
         while True:
-            yield from draw(weights, steps * batch).to(device).split(batch)
+            yield from draw(weights, steps * batch).split(batch)
 
     indices, helper = endless(), Helper(make) if args.helper else None
     while progress() < 1:
@@ -219,10 +227,7 @@ def main() -> None:
             model.at_resolution(size, config["model"]["resolution"])
             with torch.autocast(device.split(":")[0], torch.bfloat16):
                 logits = model(x)
-            logits = logits.float()
-            loss = F.cross_entropy(logits, target[:, :classes])
-            if share:
-                loss = (1 - share) * loss + share * heat**2 * F.cross_entropy(logits / heat, target[:, classes:])
+            loss = F.cross_entropy(logits.float(), target)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"])
@@ -233,16 +238,15 @@ def main() -> None:
             losses.append(loss.detach())
             if len(losses) % 20 == 0:
                 bar.set_postfix(loss=f"{torch.stack(losses[-20:]).mean():.3f}", lr=f"{rate:.1e}", done=f"{100 * progress():.1f}%")
-            if time.monotonic() - saved_at > 300:
+            if time.monotonic() - saved_at > SAVE_EVERY:
                 save()
                 saved_at = time.monotonic()
         state["epoch"] += 1
         save()
         if state["epoch"] % recipe["eval_every"] == 0 or progress() >= 1:
             ema.model.at_resolution(size, config["model"]["resolution"])
-            logits = logits_of(ema.model, data.images[held], size, device)
-            result = report(logits, data.labels[held], data.source[held], data.names, fit_temperature(logits, data.labels[held]))
-            line = {**state, "size": size, "loss": float(torch.stack(losses).mean()), **{k: result[k] for k in ("top1", "top5", "sources", "ece")}}
+            result = report(logits_of(ema.model, torch.from_numpy(held[0]), size, device), *held[1:], vocabulary.names)
+            line = {**state, "size": size, "loss": float(torch.stack(losses).mean()), "sets": {k: v["top1"] for k, v in result["sets"].items()}, "auroc": result["auroc"]}
             with open(args.out / "history.jsonl", "a") as file:
                 print(json.dumps(line), file=file)
             print(json.dumps(line), flush=True)
