@@ -76,7 +76,7 @@ fn logits_on_swiftshader() {
 #[test]
 fn a_cat_is_a_cat_and_a_cup_a_cup() {
     let mut classifier = pollster::block_on(Classifier::new(model(NAMES[0]), &Device::Cpu, 1, 1)).unwrap();
-    for (name, label, enough) in [("chelsea.png", "cat", 8), ("coffee.png", "coffee cup", 9)] {
+    for (name, label, enough) in [("chelsea.png", "cat", 8), ("coffee.png", "cup", 9)] {
         let photo = RgbImage::open(here("tests/images").join(name)).unwrap();
         let (width, height) = (photo.width() as usize, photo.height() as usize);
         let mut said = Vec::new();
@@ -98,10 +98,10 @@ fn both_are_small() {
     for name in NAMES {
         let model = model(name);
         let file = here("models").join(name).join("model.safetensors").metadata().unwrap().len();
-        assert!(file <= 4_000_000, "{name}: {file} bytes");
+        assert!(file <= 5_000_000, "{name}: {file} bytes");
         let [height, width] = model.preprocess.size;
-        assert!(height == width && (64..=128).contains(&height), "{name}: {height} x {width}");
+        assert!(height == width && (64..=192).contains(&height), "{name}: {height} x {width}");
         let macs = model.graph(&model.options(1)).unwrap().macs();
-        assert!(macs <= 120_000_000, "{name}: {macs} multiply-adds");
+        assert!(macs <= 250_000_000, "{name}: {macs} multiply-adds");
     }
 }
