@@ -211,7 +211,7 @@ test('full screen, and back by its button or the Escape key', async (t) => {
   await by('sample-chelsea').click();
   await topIs('cat');
   await by('full-screen').click();
-  await page.waitForFunction(() => document.fullscreenElement?.id === 'stage');
+  await page.waitForFunction(() => document.fullscreenElement?.id === 'stage' && document.body.dataset.full === 'true');
   assert.equal(await by('full-screen').getAttribute('aria-pressed'), 'true');
   assert.ok(await by('answer').isVisible());
   await by('full-screen').click();
