@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    tensor::{Bytes, DType, Shape, Tensor, TensorDesc},
+    tensor::{ByteOwner, Bytes, DType, Shape, Tensor, TensorDesc},
 };
 
 /// The keys of a checkpoint.
@@ -81,7 +81,10 @@ impl Shared {
         };
         let made = match self.source {
             Source::Synthetic(gains) => room(bytes).then(|| synthetic::tensor(gains, key, shape)).transpose()?,
-            _ => self.zeros(bytes).map(|part| Tensor::new(TensorDesc::f32(shape.clone()), part)).transpose()?,
+            _ => {
+                let named = |part| Bytes::pending(Named { part, key: key.to_owned() }, bytes);
+                self.zeros(bytes).map(|part| Tensor::new(TensorDesc::f32(shape.clone()), named(part))).transpose()?
+            }
         };
         let no_memory = || format!("{}: there is no memory for a tensor {shape} called `{key}`", self.name);
         made.ok_or_else(|| Error::InvalidArgument(no_memory()))
@@ -99,6 +102,22 @@ impl Shared {
             *zeros = Bytes::new(Zeros(vec![0; words]));
         }
         zeros.slice(0..bytes)
+    }
+}
+
+/// The zeros of one key: another weight than those of any other, or a program would store all layers of a shape once.
+struct Named {
+    part: Bytes,
+    key: String,
+}
+
+impl ByteOwner for Named {
+    fn bytes(&self) -> &[u8] {
+        self.part.as_ref()
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(format!("zeros of {}", self.key))
     }
 }
 

@@ -102,10 +102,19 @@ fn info_tells_the_terms_that_a_config_states() {
 
 #[test]
 fn info_describes_published_variants_without_their_files() {
-    for (name, model, params) in [("mamba_vision_t", "mamba_vision_t", 31_794_248), ("mlla-t", "mila_t", 24_392_200)] {
+    for (name, model, params) in [
+        ("mamba_vision_t", "mamba_vision_t", 31_794_248),
+        ("mlla-t", "mila_t", 24_392_200),
+        ("mambaout_femto", "mambaout_femto", 7_304_536),
+        ("vim-t", "vim_t", 7_148_008),
+        ("vmamba_t_s1l8", "vmamba_t_s1l8", 30_249_064),
+    ] {
         let info = webmamba(&["info", name, "--json"]).expect(0).json()[0].clone();
         assert_eq!((&info["model"], &info["parameters"]), (&json!(model), &json!(params)));
         assert_eq!((&info["dtype"], &info["source"], &info["classes"]), (&Value::Null, &Value::Null, &json!(1000)));
+        // Four bytes a number, folded norms apart, and some padding.
+        let bytes = info["weights_bytes"].as_u64().unwrap() as f64 / f64::from(4 * params);
+        assert!((0.98..1.1).contains(&bytes), "{name}: {bytes} of the parameters are on the device");
     }
 }
 

@@ -37,8 +37,9 @@ function tensor(filled) {
  * @returns {{ config: Record<string, unknown>, tensors: { name: string, dtype: string, shape: number[], bytes: Uint8Array }[] }}
  */
 export function tensors(name) {
-  const { family, config, tensors } = manifest(name);
-  return { config: { model_type: family, ...config }, tensors: tensors.map(tensor) };
+  const { family, config, hf_config, tensors } = manifest(name);
+  // Where timm has the model, its own config stands beside it.
+  return { config: hf_config ?? { model_type: family, ...config }, tensors: tensors.map(tensor) };
 }
 
 /** A fixture's checkpoint as files. @returns {{ config: Record<string, unknown>, weights: Uint8Array }} */
