@@ -40,6 +40,8 @@ test('a model that is not sure says so, and what it may be', async (t) => {
   await page.waitForFunction(() => /Not sure/.test(document.querySelector('#answer').textContent), undefined, WAIT);
   assert.match(await by('answer').textContent(), /Not sure\s+Maybe \d, \d+\.\d %/);
   assert.ok(await by('doubt').isVisible());
+  const [note, list] = [await by('doubt').boundingBox(), await by('predictions').locator('.bar').first().boundingBox()];
+  assert.deepEqual([list.x, list.width], [note.x, note.width], 'the bars are as wide as ever');
   await page.waitForFunction(() => document.querySelector('#announcer').textContent === 'Not sure', undefined, WAIT);
   await shot('not-sure');
 });

@@ -21,10 +21,10 @@ export function showDoubt({ labels, unknown }) {
   }
   note.textContent = `${viewer.live ? 'Hold something closer to the camera' : 'It may be none of the things it knows'}.${some}`;
   note.hidden = false;
-  readings.classList.add('quiet');
+  readings.classList.add('unsure');
 }
 
 export function hideDoubt() {
   note.hidden = true;
-  readings.classList.remove('quiet');
+  readings.classList.remove('unsure');
 }
