@@ -2,6 +2,7 @@
 
 use std::{any::Any, fmt::Debug, sync::Arc};
 
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::{
@@ -328,6 +329,12 @@ pub(super) fn rows_over(weights: &Weights, key: &str, channels: usize) -> Option
 /// How many of the modules `path.0`, `path.1`, .. have the key `probe`, up to the first that lacks it.
 pub(super) fn blocks(weights: &Weights, path: &str, probe: &str) -> usize {
     (0..1000).take_while(|i| weights.contains(&format!("{path}.{i}.{probe}"))).count()
+}
+
+/// What a config says under `key`; null says nothing.
+pub(super) fn said<'a, T: Deserialize<'a>>(config: &'a Json, key: &str) -> std::result::Result<Option<T>, String> {
+    let value = config.get(key).filter(|value| !value.is_null());
+    value.map(|value| T::deserialize(value).map_err(|error| format!("`{key}`: {error}"))).transpose()
 }
 
 /// A size that a config must tell where tensors, or the variant that has them, do not: the zeros of [`Family::seen`] tell nothing.

@@ -3,7 +3,6 @@
 
 mod graph;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::{
@@ -12,7 +11,7 @@ use crate::{
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{Has, blocks, required, rows},
+        family::{Has, blocks, required, rows, said},
     },
     ops::Act,
     weights::{Gains, Reader, Weights},
@@ -93,26 +92,26 @@ impl Family for MambaOut {
     }
 
     fn config(config: &Json, known: Option<&Self>) -> std::result::Result<Self, String> {
-        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
-        let name = keys.architecture.as_deref().unwrap_or_default();
+        // timm's keys.
+        let name = said(config, "architecture")?.unwrap_or("");
         let row = PUBLISHED.iter().find(|row| row.name == name);
-        let dims = required("dims", keys.dims, known.map(|known| known.dims))?;
+        let dims = required("dims", said(config, "dims")?, known.map(|known| known.dims))?;
         // What is known of other sizes says nothing of these.
         let same = known.filter(|known| known.dims == dims);
-        let widths = |key: &str, said: Option<f64>, known: Option<[usize; 4]>, usual: Option<f64>| {
+        let widths = |key: &str, known: Option<[usize; 4]>, usual: Option<f64>| {
             let of = |ratio: f64| dims.map(|dim| (ratio * dim as f64) as usize);
-            required(key, said.map(of), known.or(usual.map(of)))
+            required(key, said(config, key)?.map(of), known.or(usual.map(of)))
         };
         let hidden = same.map(|known| known.hidden);
         let convolved = same.map(|known| known.convolved);
-        let act = keys.act_layer.map(|name| named(&name)).transpose()?;
+        let act = said(config, "act_layer")?.map(named).transpose()?;
         Ok(Self {
-            depths: required("depths", keys.depths, known.map(|known| known.depths))?,
+            depths: required("depths", said(config, "depths")?, known.map(|known| known.depths))?,
             dims,
-            hidden: widths("expansion_ratio", keys.expansion_ratio, hidden, row.map(|row| row.expansion))?,
-            convolved: widths("conv_ratio", keys.conv_ratio, convolved, row.map(|row| row.conv_ratio))?,
+            hidden: widths("expansion_ratio", hidden, row.map(|row| row.expansion))?,
+            convolved: widths("conv_ratio", convolved, row.map(|row| row.conv_ratio))?,
             act: required("act_layer", act.or_else(|| usual_act(name)), known.map(|known| known.act))?,
-            rw: keys.stem_mid_norm.map_or_else(|| known.map_or(is_rw(name), |known| known.rw), |norm| !norm),
+            rw: said::<bool>(config, "stem_mid_norm")?.map_or_else(|| known.map_or(is_rw(name), |known| known.rw), |norm| !norm),
         })
     }
 
@@ -139,18 +138,6 @@ impl Family for MambaOut {
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
         self.graph(g, r)
     }
-}
-
-/// The keys of a `config.json` in timm's form that are sizes.
-#[derive(Debug, Deserialize)]
-struct Keys {
-    architecture: Option<String>,
-    depths: Option<[usize; 4]>,
-    dims: Option<[usize; 4]>,
-    expansion_ratio: Option<f64>,
-    conv_ratio: Option<f64>,
-    act_layer: Option<String>,
-    stem_mid_norm: Option<bool>,
 }
 
 /// timm's name of an activation.

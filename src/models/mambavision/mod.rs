@@ -6,7 +6,6 @@
 
 mod graph;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
     image::{CropMode, Preprocess},
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{blocks, required, rows, rows_over},
+        family::{blocks, required, rows, rows_over, said},
     },
     weights::{Gains, Reader, Weights},
 };
@@ -119,21 +118,20 @@ impl Family for MambaVision {
     }
 
     fn config(config: &Json, known: Option<&Self>) -> std::result::Result<Self, String> {
-        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
         macro_rules! optional {
             ($key:ident, $usual:expr) => {
-                keys.$key.unwrap_or_else(|| known.map_or($usual, |known| known.$key))
+                said(config, stringify!($key))?.unwrap_or_else(|| known.map_or($usual, |known| known.$key))
             };
         }
         Ok(Self {
-            dim: required("dim", keys.dim, known.map(|known| known.dim))?,
-            in_dim: required("in_dim", keys.in_dim, known.map(|known| known.in_dim))?,
-            depths: required("depths", keys.depths, known.map(|known| known.depths))?,
-            num_heads: required("num_heads", keys.num_heads, known.map(|known| known.num_heads))?,
-            window_size: required("window_size", keys.window_size, known.map(|known| known.window_size))?,
+            dim: required("dim", said(config, "dim")?, known.map(|known| known.dim))?,
+            in_dim: required("in_dim", said(config, "in_dim")?, known.map(|known| known.in_dim))?,
+            depths: required("depths", said(config, "depths")?, known.map(|known| known.depths))?,
+            num_heads: required("num_heads", said(config, "num_heads")?, known.map(|known| known.num_heads))?,
+            window_size: required("window_size", said(config, "window_size")?, known.map(|known| known.window_size))?,
             mlp_ratio: optional!(mlp_ratio, 4.0),
-            layer_scale: switch(&keys.layer_scale, known.is_some_and(|known| known.layer_scale)),
-            layer_scale_conv: switch(&keys.layer_scale_conv, known.is_some_and(|known| known.layer_scale_conv)),
+            layer_scale: switch(config.get("layer_scale"), known.is_some_and(|known| known.layer_scale)),
+            layer_scale_conv: switch(config.get("layer_scale_conv"), known.is_some_and(|known| known.layer_scale_conv)),
             d_state: optional!(d_state, 8),
             d_conv: optional!(d_conv, 3),
             expand: optional!(expand, 1),
@@ -179,30 +177,11 @@ impl Family for MambaVision {
     }
 }
 
-/// The keys of a `config.json` that are sizes.
-#[derive(Debug, Deserialize)]
-struct Keys {
-    dim: Option<usize>,
-    in_dim: Option<usize>,
-    depths: Option<[usize; 4]>,
-    num_heads: Option<[usize; 4]>,
-    window_size: Option<[usize; 4]>,
-    mlp_ratio: Option<f64>,
-    #[serde(default)]
-    layer_scale: Json,
-    #[serde(default)]
-    layer_scale_conv: Json,
-    d_state: Option<usize>,
-    d_conv: Option<usize>,
-    expand: Option<usize>,
-    qkv_bias: Option<bool>,
-}
-
 /// Layer scale is written as its initial value, a flag, or nothing.
-fn switch(value: &Json, known: bool) -> bool {
+fn switch(value: Option<&Json>, known: bool) -> bool {
     match value {
-        Json::Bool(on) => *on,
-        Json::Number(initial) => initial.as_f64() != Some(0.0),
+        Some(Json::Bool(on)) => *on,
+        Some(Json::Number(initial)) => initial.as_f64() != Some(0.0),
         _ => known,
     }
 }

@@ -2,7 +2,6 @@
 
 mod graph;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{blocks, required, rows, rows_over},
+        family::{blocks, required, rows, rows_over, said},
     },
     weights::{Gains, Reader, Weights},
 };
@@ -92,13 +91,12 @@ impl Family for Mila {
     }
 
     fn config(config: &Json, known: Option<&Self>) -> std::result::Result<Self, String> {
-        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
         Ok(Self {
-            embed_dim: required("embed_dim", keys.embed_dim, known.map(|known| known.embed_dim))?,
-            depths: required("depths", keys.depths, known.map(|known| known.depths))?,
-            num_heads: required("num_heads", keys.num_heads, known.map(|known| known.num_heads))?,
-            mlp_ratio: keys.mlp_ratio.unwrap_or_else(|| known.map_or(4.0, |known| known.mlp_ratio)),
-            qkv_bias: keys.qkv_bias.unwrap_or_else(|| known.is_none_or(|known| known.qkv_bias)),
+            embed_dim: required("embed_dim", said(config, "embed_dim")?, known.map(|known| known.embed_dim))?,
+            depths: required("depths", said(config, "depths")?, known.map(|known| known.depths))?,
+            num_heads: required("num_heads", said(config, "num_heads")?, known.map(|known| known.num_heads))?,
+            mlp_ratio: said(config, "mlp_ratio")?.unwrap_or_else(|| known.map_or(4.0, |known| known.mlp_ratio)),
+            qkv_bias: said(config, "qkv_bias")?.unwrap_or_else(|| known.is_none_or(|known| known.qkv_bias)),
         })
     }
 
@@ -132,16 +130,6 @@ impl Family for Mila {
     fn unused(key: &str) -> bool {
         key.ends_with("rope.rotations")
     }
-}
-
-/// The keys of a `config.json` that are sizes.
-#[derive(Debug, Deserialize)]
-struct Keys {
-    embed_dim: Option<usize>,
-    depths: Option<[usize; 4]>,
-    num_heads: Option<[usize; 4]>,
-    mlp_ratio: Option<f64>,
-    qkv_bias: Option<bool>,
 }
 
 /// Names, channels, blocks and heads.

@@ -3,7 +3,6 @@
 mod graph;
 mod mixer;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::{
@@ -12,7 +11,7 @@ use crate::{
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{blocks, required, rows},
+        family::{blocks, required, rows, said},
     },
     weights::{Gains, Reader, Weights},
 };
@@ -65,37 +64,38 @@ impl Vim {
         form: Form,
         stride: Option<usize>,
     ) -> std::result::Result<Self, String> {
-        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
-        keys.check(form)?;
+        check(config, form)?;
         macro_rules! size {
-            ($key:ident, $said:expr) => {
-                required(stringify!($key), $said, known.map(|known| known.$key))
-            };
+            ($key:ident, $usual:expr) => {{
+                let usual = if known.is_none() { $usual } else { None };
+                required(stringify!($key), said(config, stringify!($key))?.or(usual), known.map(|known| known.$key))
+            }};
         }
-        let embed_dim = size!(embed_dim, keys.embed_dim)?;
-        let patch_size = size!(patch_size, keys.patch_size.or(known.is_none().then_some(16)))?;
-        let stride = size!(stride, keys.stride.or(stride))?;
-        let grid =
-            |side: usize| side.checked_sub(patch_size)?.checked_div(stride)?.checked_add(1)?.checked_pow(2)?.checked_add(1);
-        let expand = |ratio: usize| ratio.checked_mul(embed_dim);
+        let embed_dim = size!(embed_dim, None)?;
+        let patch_size = size!(patch_size, Some(16))?;
+        let stride = size!(stride, stride)?;
+        let grid = |side: u64| {
+            usize::try_from(side)
+                .ok()?
+                .checked_sub(patch_size)?
+                .checked_div(stride)?
+                .checked_add(1)?
+                .checked_pow(2)?
+                .checked_add(1)
+        };
+        let positions = config.get("resolution").and_then(Json::as_u64).and_then(grid);
+        let expand = said(config, "expand")?.or(known.is_none().then_some(2));
+        let inner = expand.and_then(|ratio: usize| ratio.checked_mul(embed_dim));
         Ok(Self {
             embed_dim,
-            depth: size!(depth, keys.depth)?,
+            depth: size!(depth, None)?,
             patch_size,
             stride,
-            positions: required(
-                "resolution",
-                keys.resolution.and_then(|side| grid(side.as_u64()? as usize)),
-                known.map(|known| known.positions),
-            )?,
-            inner: required(
-                "expand",
-                keys.expand.or(known.is_none().then_some(2)).and_then(expand),
-                known.map(|known| known.inner),
-            )?,
-            d_state: size!(d_state, keys.d_state.or(known.is_none().then_some(16)))?,
-            dt_rank: size!(dt_rank, keys.dt_rank.or(known.is_none().then(|| embed_dim.div_ceil(16))))?,
-            d_conv: size!(d_conv, keys.d_conv.or(known.is_none().then_some(4)))?,
+            positions: required("resolution", positions, known.map(|known| known.positions))?,
+            inner: required("expand", inner, known.map(|known| known.inner))?,
+            d_state: size!(d_state, Some(16))?,
+            dt_rank: size!(dt_rank, Some(embed_dim.div_ceil(16)))?,
+            d_conv: size!(d_conv, Some(4))?,
         })
     }
 
@@ -228,40 +228,19 @@ impl Family for Vim {
     }
 }
 
-/// The keys of a `config.json` that are sizes, and those of variants that are not run here.
-#[derive(Debug, Deserialize)]
-struct Keys {
-    embed_dim: Option<usize>,
-    depth: Option<usize>,
-    patch_size: Option<usize>,
-    stride: Option<usize>,
-    resolution: Option<Json>,
-    expand: Option<usize>,
-    d_state: Option<usize>,
-    dt_rank: Option<usize>,
-    d_conv: Option<usize>,
-    bimamba_type: Option<String>,
-    if_divide_out: Option<bool>,
-    use_middle_cls_token: Option<bool>,
-    if_rope: Option<bool>,
-    rms_norm: Option<bool>,
-}
-
-impl Keys {
-    /// Options that have another value in no published model.
-    fn check(&self, form: Form) -> std::result::Result<(), String> {
-        let other = |key: &str, value: Option<bool>, wanted: bool| match value {
-            Some(value) if value != wanted => Err(format!("`{key}`: {value} is of a variant that is not run here")),
-            _ => Ok(()),
-        };
-        other("if_divide_out", self.if_divide_out, form.halved)?;
-        other("use_middle_cls_token", self.use_middle_cls_token, form.middle)?;
-        other("if_rope", self.if_rope, false)?;
-        other("rms_norm", self.rms_norm, true)?;
-        match self.bimamba_type.as_deref() {
-            Some("v2") | None => Ok(()),
-            Some(other) => Err(format!("`bimamba_type`: {other} is of a variant that is not run here")),
+/// Options that have another value in no published model.
+fn check(config: &Json, form: Form) -> std::result::Result<(), String> {
+    let refused = |key: &str, value: String| Err(format!("`{key}`: {value} is of a variant that is not run here"));
+    for (key, wanted) in
+        [("if_divide_out", form.halved), ("use_middle_cls_token", form.middle), ("if_rope", false), ("rms_norm", true)]
+    {
+        if let Some(value) = said::<bool>(config, key)?.filter(|value| *value != wanted) {
+            return refused(key, value.to_string());
         }
+    }
+    match said::<&str>(config, "bimamba_type")? {
+        Some("v2") | None => Ok(()),
+        Some(other) => refused("bimamba_type", other.to_owned()),
     }
 }
 

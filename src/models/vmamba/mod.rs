@@ -3,7 +3,6 @@
 
 mod graph;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::{
@@ -12,7 +11,7 @@ use crate::{
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{Has, blocks, required, rows},
+        family::{Has, blocks, required, rows, said},
     },
     weights::{Gains, Reader, Weights},
 };
@@ -135,16 +134,17 @@ impl Family for VMamba {
     }
 
     fn config(config: &Json, known: Option<&Self>) -> std::result::Result<Self, String> {
-        let keys = Keys::deserialize(config).map_err(|error| error.to_string())?;
         let pyramid = |dim: usize| Some([dim, dim.checked_mul(2)?, dim.checked_mul(4)?, dim.checked_mul(8)?]);
-        let said = match &keys.dims {
-            Some(Dims::Each(dims)) => Some(*dims),
-            Some(Dims::First(dim)) => pyramid(*dim),
-            None => keys.embed_dim.and_then(pyramid),
+        // The channels of all stages, or of the first.
+        let first = |key: &str| Ok::<_, String>(said(config, key)?.and_then(pyramid));
+        let channels = match config.get("dims") {
+            Some(Json::Array(_)) => said(config, "dims")?,
+            Some(_) => first("dims")?,
+            None => first("embed_dim")?,
         };
-        let dims = required("dims", said, known.map(|known| known.dims))?;
-        let depths = required("depths", keys.depths, known.map(|known| known.depths))?;
-        let first = match keys.forward_type.as_deref() {
+        let dims = required("dims", channels, known.map(|known| known.dims))?;
+        let depths = required("depths", said(config, "depths")?, known.map(|known| known.depths))?;
+        let first = match said(config, "forward_type")? {
             Some("v0") => true,
             Some("v05_noz") => false,
             Some(other) => return Err(format!("forward_type `{other}` is none of `v05_noz` and `v0`")),
@@ -152,19 +152,19 @@ impl Family for VMamba {
         };
         // What is known of other sizes says nothing of these.
         let same = known.filter(|known| known.dims == dims);
-        let inner = keys.ssm_ratio.map(|ratio| times(dims, ratio));
+        let inner = said(config, "ssm_ratio")?.map(|ratio| times(dims, ratio));
         let usual = Self::usual(dims, depths, 1.0, first);
-        let rank = match keys.ssm_dt_rank {
+        let rank = match config.get("ssm_dt_rank") {
             Some(Json::Number(rank)) => rank.as_u64().map(|rank| [rank as usize; 4]),
             Some(Json::String(_)) => Some(usual.rank),
             _ => None,
         };
-        let hidden = keys.mlp_ratio.map(|ratio| times(dims, ratio));
+        let hidden = said(config, "mlp_ratio")?.map(|ratio| times(dims, ratio));
         Ok(Self {
             inner: required("ssm_ratio", inner, same.map(|known| known.inner))?,
             rank: rank.or(same.map(|known| known.rank)).unwrap_or(usual.rank),
             hidden: hidden.or(same.map(|known| known.hidden)).unwrap_or(usual.hidden),
-            d_state: keys.ssm_d_state.or(known.map(|known| known.d_state)).unwrap_or(usual.d_state),
+            d_state: said(config, "ssm_d_state")?.or(known.map(|known| known.d_state)).unwrap_or(usual.d_state),
             ..usual
         })
     }
@@ -193,27 +193,6 @@ impl Family for VMamba {
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
         self.graph(g, r)
     }
-}
-
-/// The keys of a `config.json` that are sizes.
-#[derive(Debug, Deserialize)]
-struct Keys {
-    dims: Option<Dims>,
-    embed_dim: Option<usize>,
-    depths: Option<[usize; 4]>,
-    ssm_ratio: Option<f64>,
-    ssm_d_state: Option<usize>,
-    ssm_dt_rank: Option<Json>,
-    mlp_ratio: Option<f64>,
-    forward_type: Option<String>,
-}
-
-/// The channels of all stages, or of the first.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Dims {
-    Each([usize; 4]),
-    First(usize),
 }
 
 /// Names, channels of the first stage, blocks of the third, scanned channels over channels, and whether it is of the first generation.
