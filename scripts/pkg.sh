@@ -23,10 +23,11 @@ module() {
     cargo run --quiet --release -p xtask -- target/wasm32-unknown-unknown/wasm/webmamba.wasm "$1"
 }
 
-# Below the first kilobyte there is only the end of the stack, so addresses may be folded into loads.
+# Below the first kilobyte there is only the end of the stack, so addresses may be folded into loads. Functions that are
+# inlined into their only caller make the module smaller by 1 %, and what is downloaded larger by 6 %.
 shrink() {
-    pkg/node_modules/.bin/wasm-opt -Oz --converge --low-memory-unused --enable-simd --enable-reference-types --enable-bulk-memory \
-        --enable-multivalue --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals "$@"
+    pkg/node_modules/.bin/wasm-opt -Oz --converge --low-memory-unused --one-caller-inline-max-function-size=30 --enable-simd \
+        --enable-reference-types --enable-bulk-memory --enable-multivalue --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals "$@"
 }
 
 rm -rf $bindings $relaxed $package
