@@ -77,14 +77,17 @@ impl AdapterSummary {
         self.line().to_ascii_lowercase().contains(&wanted.to_ascii_lowercase())
     }
 
-    /// What lowering needs to know.
-    pub(super) fn caps(&self) -> Caps {
+    /// What lowering needs to know of a device of this adapter: no more than it was opened with.
+    pub(super) fn caps(&self, device: &wgpu::Device) -> Caps {
+        let limits = device.limits();
+        // In browsers, features pass wgpu by: there the summary has been told what the device has.
+        let has_subgroups = cfg!(target_arch = "wasm32") || device.features().contains(wgpu::Features::SUBGROUP);
         Caps {
             class: if self.is_software() { AdapterClass::Software } else { AdapterClass::Hardware },
-            max_storage_binding: self.max_storage_binding,
-            max_workgroup_storage: self.max_workgroup_storage,
-            max_invocations: self.max_invocations,
-            subgroup: self.subgroup,
+            max_storage_binding: limits.max_storage_buffer_binding_size.min(self.max_storage_binding),
+            max_workgroup_storage: limits.max_compute_workgroup_storage_size.min(self.max_workgroup_storage),
+            max_invocations: limits.max_compute_invocations_per_workgroup.min(self.max_invocations),
+            subgroup: self.subgroup.filter(|_| has_subgroups),
         }
     }
 }

@@ -138,15 +138,7 @@ impl GpuDevice {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             stray.lock().unwrap_or_else(PoisonError::into_inner).stray.get_or_insert(error.to_string());
         }));
-        // In browsers, features pass wgpu by: there the summary has been told what the device has.
-        let has_subgroups = cfg!(target_arch = "wasm32") || device.features().contains(Features::SUBGROUP);
-        let caps = Caps {
-            max_storage_binding: limits.max_storage_buffer_binding_size.min(summary.max_storage_binding),
-            max_workgroup_storage: limits.max_compute_workgroup_storage_size.min(summary.max_workgroup_storage),
-            max_invocations: limits.max_compute_invocations_per_workgroup.min(summary.max_invocations),
-            subgroup: summary.subgroup.filter(|_| has_subgroups),
-            ..summary.caps()
-        };
+        let caps = summary.caps(&device);
         Ok(Self {
             device,
             queue,

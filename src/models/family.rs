@@ -331,6 +331,11 @@ pub(super) fn blocks(weights: &Weights, path: &str, probe: &str) -> usize {
     (0..1000).take_while(|i| weights.contains(&format!("{path}.{i}.{probe}"))).count()
 }
 
+/// What `of` finds in each of four stages, where it finds something in all.
+pub(super) fn each_stage(of: &dyn Fn(usize) -> Option<usize>) -> Option<[usize; 4]> {
+    Some([of(0)?, of(1)?, of(2)?, of(3)?])
+}
+
 /// What a config says under `key`; null says nothing.
 pub(super) fn said<'a, T: Deserialize<'a>>(config: &'a Json, key: &str) -> std::result::Result<Option<T>, String> {
     let value = config.get(key).filter(|value| !value.is_null());

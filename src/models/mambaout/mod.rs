@@ -11,7 +11,7 @@ use crate::{
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{Has, blocks, required, rows, said},
+        family::{Has, blocks, each_stage, required, rows, said},
     },
     ops::Act,
     weights::{Gains, Reader, Weights},
@@ -75,13 +75,12 @@ impl Family for MambaOut {
 
     fn recognise(weights: &Weights) -> Option<Self> {
         let probe = |stage: usize, key: &str| format!("stages.{stage}.blocks.0.{key}");
-        let each = |f: &dyn Fn(usize) -> Option<usize>| Some([f(0)?, f(1)?, f(2)?, f(3)?]);
         let rw = !weights.contains("stem.norm1.weight");
         Some(Self {
             depths: [0, 1, 2, 3].map(|stage| blocks(weights, &format!("stages.{stage}.blocks"), "fc1.weight")),
-            dims: each(&|stage| rows(weights, &probe(stage, "fc2.weight")))?,
-            hidden: each(&|stage| weights.shape(&probe(stage, "fc2.weight")).map(|shape| shape.last()))?,
-            convolved: each(&|stage| rows(weights, &probe(stage, "conv.weight")))?,
+            dims: each_stage(&|stage| rows(weights, &probe(stage, "fc2.weight")))?,
+            hidden: each_stage(&|stage| weights.shape(&probe(stage, "fc2.weight")).map(|shape| shape.last()))?,
+            convolved: each_stage(&|stage| rows(weights, &probe(stage, "conv.weight")))?,
             act: if rw { Act::Identity } else { Act::Gelu },
             rw,
         })

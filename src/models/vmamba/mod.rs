@@ -11,7 +11,7 @@ use crate::{
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{Has, blocks, required, rows, said},
+        family::{Has, blocks, each_stage, required, rows, said},
     },
     weights::{Gains, Reader, Weights},
 };
@@ -111,10 +111,8 @@ impl Family for VMamba {
     }
 
     fn recognise(weights: &Weights) -> Option<Self> {
-        let each = |f: &dyn Fn(&str) -> Option<usize>, key: &str| {
-            let of = |stage: usize| f(&format!("layers.{stage}.blocks.0.{key}"));
-            Some([of(0)?, of(1)?, of(2)?, of(3)?])
-        };
+        let each =
+            |f: &dyn Fn(&str) -> Option<usize>, key: &str| each_stage(&|stage| f(&format!("layers.{stage}.blocks.0.{key}")));
         let height = |key: &str| rows(weights, key);
         let last = |key: &str| weights.shape(key).map(|shape| shape.last());
         let inner = each(&height, "op.conv2d.weight")?;
