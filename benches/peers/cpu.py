@@ -2,9 +2,7 @@
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ import torch.nn.functional as F
 
 import training.mambavision
 import training.mila
+from benches.peers.ours import webmamba
 from training.models import build
 
 MODELS = {
@@ -79,13 +78,6 @@ def onnx_runtime(path: Path, batch: int, threads: int):
     return run
 
 
-def webmamba(binary: Path, name: str, batch: int, threads: int, iterations: int) -> float:
-    command = [str(binary), "bench", "--synthetic", "--arch", name, "--batch", str(batch), "--device", "cpu", "--json",
-               "--iters", str(iterations)]
-    result = subprocess.run(command, env={**os.environ, "WEBMAMBA_THREADS": str(threads)}, check=True, capture_output=True)
-    return json.loads(result.stdout)["median_ms"]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", type=Path, default=Path("target/release/webmamba"))
@@ -110,7 +102,8 @@ def main() -> None:
                 for threads in args.threads:
                     theirs = onnx_runtime(path, batch, threads)
                     iterations = 10 if batch == 1 else 3
-                    rounds = [(theirs(iterations), webmamba(args.binary, name, batch, threads, iterations))
+                    rounds = [(theirs(iterations), webmamba(args.binary, name, "--device", "cpu", "--batch", str(batch), "--iters", str(iterations),
+                                                             WEBMAMBA_THREADS=str(threads)))
                               for _ in range(args.rounds)]
                     row = {"model": name, "batch": batch, "threads": threads, "rounds": rounds,
                            "onnx_runtime_ms": statistics.median(r[0] for r in rounds),

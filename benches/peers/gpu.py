@@ -4,15 +4,14 @@ Needs `onnxruntime-webgpu` in place of `onnxruntime`, so an environment of its o
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+
+from benches.peers.ours import webmamba
 
 SIZE = 224
 
@@ -38,9 +37,7 @@ def main() -> None:
             start = time.perf_counter()
             session.run(None, {"x": x})
             theirs = 1e3 * (time.perf_counter() - start)
-            command = [str(args.binary), "bench", "--synthetic", "--arch", name, "--adapter", args.adapter, "--json", "--iters", "3"]
-            result = subprocess.run(command, env={**os.environ, "NODEVICE_SELECT": "1"}, check=True, capture_output=True)
-            rounds.append((theirs, json.loads(result.stdout)["median_ms"]))
+            rounds.append((theirs, webmamba(args.binary, name, "--adapter", args.adapter, "--iters", "3", NODEVICE_SELECT="1")))
         theirs, ours = (statistics.median(r[i] for r in rounds) for i in (0, 1))
         print(f"| {name} | {theirs:.0f} | {ours:.0f} | {statistics.median(a / b for a, b in rounds):.1f} |", flush=True)
 
