@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { launch, openPage, serve, withoutRelaxedVectors } from './support/browser.mjs';
+import { launch, openPage, PLAIN_CPU, prepareDevice, serve } from './support/browser.mjs';
 import { checkpointFolder, expectedLogits } from './support/checkpoint.mjs';
 import { centred, centredLogs, relativeError } from './support/compare.mjs';
 import { IMAGES, nativeBinary } from './support/paths.mjs';
@@ -12,7 +12,7 @@ import { command } from './support/project.mjs';
 const LIMIT = 1e-4;
 /** Logits that come out of scores, printed with a few digits. */
 const LIMIT_OF_SCORES = 1e-3;
-const DEVICES = ['webgpu', 'cpu', 'cpu without relaxed vectors'];
+const DEVICES = ['webgpu', 'cpu', PLAIN_CPU];
 
 /** Small models of every family. */
 const MICRO = ['mambavision_micro', 'mila_micro', 'mambaout_micro', 'vim_micro', 'vmamba_micro'];
@@ -32,7 +32,7 @@ async function setUp(t, name) {
 
 /** Outputs of the model for a photograph on one of the devices, and how long things took. */
 async function features(page, name, device, image) {
-  if (device === DEVICES[2]) await withoutRelaxedVectors(page);
+  const kind = await prepareDevice(page, device);
   return page.evaluate(
     async ([url, device, image]) => {
       const times = [performance.now()];
@@ -48,7 +48,7 @@ async function features(page, name, device, image) {
         load: times[1] - times[0], run: times[2] - times[1], info: { classes, kind: info.kind, memory, size },
       };
     },
-    [`/models/${name}/`, device.split(' ')[0], image],
+    [`/models/${name}/`, kind, image],
   );
 }
 
@@ -61,7 +61,7 @@ for (const [name, image, id, stages] of [
     test(`${name} on ${device}: logits of ${image} are the official ones`, async (t) => {
       const page = await setUp(t, name);
       const got = await features(page, name, device, image);
-      assert.equal(got.info.kind, device.split(' ')[0]);
+      assert.equal(got.info.kind, device === 'webgpu' ? 'webgpu' : 'cpu');
       assert.deepEqual(got.logits.shape, [1, 1000]);
       assert.equal(got.stages.length, 4);
       if (stages) assert.deepEqual(got.stages, stages);

@@ -1,7 +1,7 @@
 /** What is compiled and warmed up inside of `load` costs the first picture nothing; the kernels of the CPU are built for speed. Prints times. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { launch, openPage, serve, withoutRelaxedVectors } from './support/browser.mjs';
+import { launch, openPage, PLAIN_CPU, prepareDevice, serve } from './support/browser.mjs';
 import { checkpointFolder } from './support/checkpoint.mjs';
 
 // What any machine stays below, in milliseconds, and what a build without vectors or without inlining does not.
@@ -10,15 +10,14 @@ const ON_CPU = { mamba_vision_nano: 120, mila_nano: 140, mambavision_t: 2500, mi
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
 for (const [model, device, runs, loads] of [
-  ['mamba_vision_nano', 'cpu', 15, 3], ['mamba_vision_nano', 'cpu without relaxed vectors', 15, 3], ['mamba_vision_nano', 'webgpu', 15, 3], ['mila_nano', 'cpu', 15, 3], ['mila_nano', 'webgpu', 15, 3],
+  ['mamba_vision_nano', 'cpu', 15, 3], ['mamba_vision_nano', PLAIN_CPU, 15, 3], ['mamba_vision_nano', 'webgpu', 15, 3], ['mila_nano', 'cpu', 15, 3], ['mila_nano', 'webgpu', 15, 3],
   ['mambavision_t', 'cpu', 4, 1], ['mambavision_t', 'webgpu', 2, 1], ['mila_t', 'cpu', 4, 1], ['mila_t', 'webgpu', 2, 1],
 ]) {
   test(`${model} on ${device}: the first picture takes at most three times as long as a later one, and none is slow`, async (t) => {
     const server = await serve(t);
     if (model.endsWith('_t')) server.folder(`/models/${model}/`, checkpointFolder(model));
     const page = await openPage(t, await launch(t), server);
-    const [kind, without] = device.split(/ (.*)/);
-    if (without) await withoutRelaxedVectors(page);
+    const kind = await prepareDevice(page, device);
     const measured = await page.evaluate(async ([model, device, runs, loads]) => {
       const image = await createImageBitmap(await picture('coffee.png'));
       const measured = [];

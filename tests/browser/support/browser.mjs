@@ -31,6 +31,15 @@ export async function launch(t, { webgpu = true, flags = [] } = {}) {
   return browser;
 }
 
+/** The CPU in browsers that know no relaxed vectors: another module. */
+export const PLAIN_CPU = 'cpu without relaxed vectors';
+
+/** What `device` is for `load` in this page, which takes the module that belongs to it. */
+export async function prepareDevice(page, device) {
+  if (device === PLAIN_CPU) await withoutRelaxedVectors(page);
+  return device === PLAIN_CPU ? 'cpu' : device;
+}
+
 /** Has pages take the module for browsers without relaxed vectors, until they are loaded again. */
 export function withoutRelaxedVectors(page) {
   return page.evaluate(() => {
