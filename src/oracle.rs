@@ -21,7 +21,7 @@ pub fn run(graph: &Graph, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
                 let next = given.next().ok_or_else(|| Error::InvalidArgument(format!("there is no input `{}`", node.name)))?;
                 (*next).clone()
             }
-            Kind::Op(op, operands) => op.eval(&operands.iter().map(|v| &values[v.index()]).collect::<Vec<_>>())?,
+            Kind::Op(op, operands) => op.definition().eval(&operands.iter().map(|v| &values[v.index()]).collect::<Vec<_>>())?,
         };
         values.push(value);
     }

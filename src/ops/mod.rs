@@ -71,7 +71,10 @@ pub trait Operator {
     fn macs(&self, _inputs: &[&Shape], _output: &Shape) -> u64 {
         0
     }
+}
 
+/// What an operator means. A trait of its own, so that a program without the oracle is also built without it.
+pub trait Definition: Operator {
     /// The result by the operator's definition: plain loops and f64 sums, nothing in common with any device. This is the oracle that
     /// devices are held against. The inputs have passed `infer`.
     ///
@@ -99,6 +102,13 @@ macro_rules! ops {
             type Target = dyn Operator;
 
             fn deref(&self) -> &Self::Target {
+                match self { $(Self::$name(op) => op),* }
+            }
+        }
+
+        impl Op {
+            /// What the operator means.
+            pub fn definition(&self) -> &dyn Definition {
                 match self { $(Self::$name(op) => op),* }
             }
         }

@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly},
+    ops::{Definition, Operator, exact, exactly},
     tensor::{Shape, Tensor},
 };
 
@@ -40,7 +40,9 @@ impl Operator for Attention {
     fn macs(&self, _inputs: &[&Shape], output: &Shape) -> u64 {
         2 * output.len() as u64 * output.dims()[1] as u64
     }
+}
 
+impl Definition for Attention {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let [b, l, c] = self.dims(inputs[0].shape()).unwrap_or_default();
         let (qkv, d) = (exact::values(inputs[0]), c / self.heads);

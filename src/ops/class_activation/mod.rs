@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly, vector_of},
+    ops::{Definition, Operator, exact, exactly, vector_of},
     tensor::{Shape, Tensor},
 };
 
@@ -31,7 +31,9 @@ impl Operator for ClassActivation {
         }
         Ok(Shape::from([images, k, x.rows() / images]))
     }
+}
 
+impl Definition for ClassActivation {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let (shape, best) = (inputs[0].shape(), inputs[3].to_f32());
         let (images, c, k) = (shape.dims()[0], shape.last(), inputs[3].shape().dims()[1]);

@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Epilogue, Operator, exact, gemm},
+    ops::{Definition, Epilogue, Operator, exact, gemm},
     tensor::{Shape, Tensor},
 };
 
@@ -74,7 +74,9 @@ impl Operator for Conv2d {
     fn macs(&self, inputs: &[&Shape], output: &Shape) -> u64 {
         output.len() as u64 * (inputs[1].len() / output.last().max(1)) as u64
     }
+}
 
+impl Definition for Conv2d {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let g = self.geometry(inputs[0].shape(), inputs[1].shape()).unwrap_or_default();
         let (x, weight, epilogue) = (exact::values(inputs[0]), exact::values(inputs[1]), self.epilogue.exact(inputs));

@@ -6,7 +6,7 @@ mod gpu;
 use crate::{
     error::Result,
     ops::{
-        Epilogue, Operator,
+        Definition, Epilogue, Operator,
         conv2d::{conv_extent, nhwc},
         exact,
     },
@@ -69,7 +69,9 @@ impl Operator for DepthwiseConv2d {
     fn macs(&self, inputs: &[&Shape], output: &Shape) -> u64 {
         output.rows() as u64 * inputs[1].len() as u64
     }
+}
 
+impl Definition for DepthwiseConv2d {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let [_, h, w, c] = nhwc(inputs[0].shape()).unwrap_or_default();
         let dims = self.output(inputs[0].shape(), inputs[1].shape()).unwrap_or_default();

@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly},
+    ops::{Definition, Operator, exact, exactly},
     tensor::{Shape, Tensor},
 };
 
@@ -49,7 +49,9 @@ impl Operator for EmbedTokens {
         let [images, count, channels] = self.dims(inputs)?;
         Ok(Shape::from([images, count + 1, channels]))
     }
+}
 
+impl Definition for EmbedTokens {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let shapes: Vec<&Shape> = inputs.iter().map(|t| t.shape()).collect();
         let [images, count, channels] = self.dims(&shapes).unwrap_or_default();

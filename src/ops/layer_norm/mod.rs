@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly, vector_of},
+    ops::{Definition, Operator, exact, exactly, vector_of},
     tensor::{Shape, Tensor},
 };
 
@@ -33,7 +33,9 @@ impl Operator for RmsNorm {
         vector_of("weight", weight, x.last())?;
         Ok(x.clone())
     }
+}
 
+impl Definition for RmsNorm {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let [x, weight] = [0, 1].map(|i: usize| exact::values(inputs[i]));
         let mut out = Vec::with_capacity(x.len());
@@ -57,7 +59,9 @@ impl Operator for LayerNorm {
         vector_of("bias", bias, x.last())?;
         Ok(x.clone())
     }
+}
 
+impl Definition for LayerNorm {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let [x, weight, bias] = [0, 1, 2].map(|i: usize| exact::values(inputs[i]));
         let mut out = Vec::with_capacity(x.len());

@@ -13,7 +13,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, rope::RopeGrid},
+    ops::{Definition, Operator, exact, rope::RopeGrid},
     tensor::{Shape, Tensor},
 };
 
@@ -73,7 +73,9 @@ impl Operator for LinearAttention {
         // k^T v and q kv: head_dim each per output element; the normaliser: one more.
         output.len() as u64 * (2 * output.last() / self.heads.max(1) + 1) as u64
     }
+}
 
+impl Definition for LinearAttention {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let shapes: Vec<&Shape> = inputs.iter().map(|t| t.shape()).collect();
         let Dims { images, tokens, channels: c, head: d, grid } = self.dims(&shapes).unwrap_or_default();

@@ -8,7 +8,7 @@ pub(super) use gpu::{Mode, lower};
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly, same_shape, vector_of},
+    ops::{Definition, Operator, exact, exactly, same_shape, vector_of},
     tensor::{Shape, Tensor},
 };
 
@@ -32,7 +32,9 @@ impl Operator for Add {
     fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String> {
         infer_pair(inputs)
     }
+}
 
+impl Definition for Add {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         eval_pair(inputs, |a, b| a + b)
     }
@@ -46,7 +48,9 @@ impl Operator for Mul {
     fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String> {
         infer_pair(inputs)
     }
+}
 
+impl Definition for Mul {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         eval_pair(inputs, |a, b| a * b)
     }
@@ -62,7 +66,9 @@ impl Operator for Scale {
         vector_of("gamma", gamma, x.last())?;
         Ok(x.clone())
     }
+}
 
+impl Definition for Scale {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         eval_pair(inputs, |a, b| a * b)
     }

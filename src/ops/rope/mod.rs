@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly},
+    ops::{Definition, Operator, exact, exactly},
     tensor::{Shape, Tensor},
 };
 
@@ -80,7 +80,9 @@ impl Operator for Rope {
         RopeGrid::check(rows, columns, tokens, c / self.parts)?;
         Ok(x.clone())
     }
+}
 
+impl Definition for Rope {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let (tokens, c) = (inputs[0].shape().dims()[1], inputs[0].shape().last() / self.parts);
         let grid = RopeGrid { width: inputs[2].shape().dims()[0], channels: c };

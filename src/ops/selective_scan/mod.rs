@@ -18,7 +18,7 @@ pub use crate::program::cpu::Direction;
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly, same_shape, vector_of},
+    ops::{Definition, Operator, exact, exactly, same_shape, vector_of},
     tensor::{Shape, Tensor},
 };
 
@@ -108,7 +108,9 @@ impl Operator for SelectiveScan {
         // Per token, channel and state: decay, input and output.
         3 * (output.rows() * inputs[3].len()) as u64
     }
+}
 
+impl Definition for SelectiveScan {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let shapes: Vec<&Shape> = inputs.iter().map(|t| t.shape()).collect();
         let Dims { images, length, width, channels, states, rank } = dims(*self, &shapes).unwrap_or_default();

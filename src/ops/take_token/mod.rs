@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, exactly},
+    ops::{Definition, Operator, exactly},
     tensor::{Shape, Tensor},
 };
 
@@ -36,7 +36,9 @@ impl Operator for TakeToken {
         let [images, _, channels] = self.dims(x)?;
         Ok(Shape::from([images, channels]))
     }
+}
 
+impl Definition for TakeToken {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let [images, tokens, channels] = self.dims(inputs[0].shape()).unwrap_or_default();
         let x = inputs[0].to_f32();

@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, exact, exactly},
+    ops::{Definition, Operator, exact, exactly},
     tensor::{Shape, Tensor},
 };
 
@@ -42,7 +42,9 @@ impl Operator for TopK {
             _ => Err(format!("the {} best classes cannot be taken of logits {logits}", self.k)),
         }
     }
+}
 
+impl Definition for TopK {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let classes = inputs[0].shape().last();
         let mut out = Vec::with_capacity(inputs[0].shape().rows() * self.k * 2);

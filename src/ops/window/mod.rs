@@ -5,7 +5,7 @@ mod gpu;
 
 use crate::{
     error::Result,
-    ops::{Operator, conv2d::nhwc, exactly},
+    ops::{Definition, Operator, conv2d::nhwc, exactly},
     tensor::{Shape, Tensor},
 };
 
@@ -58,7 +58,9 @@ impl Operator for WindowPartition {
         let [down, across] = grid(self.size, h, w);
         Ok(Shape::from([b * down * across, self.size * self.size, c]))
     }
+}
 
+impl Definition for WindowPartition {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let [b, h, w, c] = nhwc(inputs[0].shape()).unwrap_or_default();
         let x = inputs[0].to_f32();
@@ -97,7 +99,9 @@ impl Operator for WindowReverse {
         let [x] = exactly(inputs)?;
         Ok(Shape::from(self.output(x)?))
     }
+}
 
+impl Definition for WindowReverse {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let dims = self.output(inputs[0].shape()).unwrap_or_default();
         let c = dims[3];
