@@ -3,6 +3,7 @@
 //! [`RgbImage`] is the common ground: [`decode`] makes one from JPEG, PNG, WebP, BMP, TIFF and GIF (native only; in a browser the
 //! page decodes), [`Preprocess`] turns one into an F32 tensor `[H, W, 3]`.
 
+mod bilinear;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod decode;
 mod plan;

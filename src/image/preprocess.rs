@@ -98,15 +98,22 @@ impl Preprocess {
             }
             if let Some(y) = y.checked_sub(rows.target).filter(|y| *y < rows.len) {
                 let source = &kept[y * cols.len * 3..][..cols.len * 3];
-                let inside = &mut row[cols.target * 3..][..cols.len * 3];
-                for (to, from) in inside.chunks_exact_mut(3).zip(source.chunks_exact(3)) {
-                    for c in 0..3 {
-                        to[c] = normal[c][usize::from(from[c])];
-                    }
-                }
+                normalise(&normal, source, &mut row[cols.target * 3..][..cols.len * 3]);
             }
         });
         Tensor::from_f32([self.size[0], self.size[1], 3], out)
+    }
+
+    /// An image as it is, of whatever size, normalised: F32 `[height, width, 3]`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] as [`Preprocess::validate`].
+    pub fn normalise(&self, image: &RgbImage) -> Result<Tensor> {
+        self.validate()?;
+        let (normal, [width, height]) = (self.normalised_levels(), [image.width(), image.height()].map(|side| side as usize));
+        let mut out = vec![0.0; image.pixels().len()];
+        par_chunks_mut(&mut out, width * 3, |y, row| normalise(&normal, &image.pixels()[y * width * 3..][..width * 3], row));
+        Tensor::from_f32([height, width, 3], out)
     }
 
     /// The normalised value of each 8-bit level, per channel.
@@ -123,6 +130,15 @@ impl Preprocess {
     /// The 8-bit colour around an image that does not fill its target: the mean.
     pub(super) fn fill(&self) -> [u8; 3] {
         self.mean.map(|m| (f64::from(m) * 255.0).round_ties_even().clamp(0.0, 255.0) as u8)
+    }
+}
+
+/// The values `levels` of interleaved bytes.
+fn normalise(levels: &[[f32; 256]; 3], bytes: &[u8], out: &mut [f32]) {
+    for (to, from) in out.as_chunks_mut::<3>().0.iter_mut().zip(bytes.as_chunks::<3>().0) {
+        for c in 0..3 {
+            to[c] = levels[c][usize::from(from[c])];
+        }
     }
 }
 

@@ -76,6 +76,53 @@ fn equals_pillow_at_other_shapes_and_modes() {
     }
 }
 
+/// What the dense models' pipeline makes of an image: OpenCV's resize, mean and deviation.
+#[test]
+fn bilinear_resize_equals_opencv() {
+    let index = json("mmseg.json");
+    let file = fs::read(path("fixtures/preprocess/mmseg.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&file).unwrap();
+    let levels = |key: &str| [0, 1, 2].map(|c| index[key][c].as_f64().unwrap() as f32 / 255.0);
+    let transform = Preprocess { mean: levels("mean"), std: levels("std"), ..Preprocess::imagenet([1, 1]) };
+    for image in index["images"].as_array().unwrap() {
+        let pixels = photo(image["file"].as_str().unwrap());
+        for case in image["cases"].as_array().unwrap() {
+            let [height, width] = pair(&case["resized"]).map(|n| n as usize);
+            let resized = pixels.resize_bilinear(width, height).unwrap();
+            let name = case["resized_tensor"].as_str().unwrap();
+            assert!(resized.pixels() == expected.tensor(name).unwrap().data(), "{name}");
+
+            let name = case["tensor"].as_str().unwrap();
+            let got = transform.normalise(&resized).unwrap();
+            assert_eq!(got.shape().dims(), [height, width, 3]);
+            let want: Vec<f32> =
+                expected.tensor(name).unwrap().data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let (got, plane) = (got.to_f32(), width * height);
+            let worst = (0..want.len()).map(|i| (got[i % plane * 3 + i / plane] - want[i]).abs()).fold(0.0, f32::max);
+            assert!(worst <= 1e-6, "{name}: differs by {worst}");
+        }
+    }
+}
+
+#[test]
+fn bilinear_resize_of_extreme_shapes() {
+    for (w, h) in [(1, 1), (10_000, 1), (1, 10_000), (2, 1), (1, 3)] {
+        let image = RgbImage::new(w, h, [200, 30, 5].repeat((w * h) as usize)).unwrap();
+        for (width, height) in [(1, 1), (7, 64), (224, 3)] {
+            let resized = image.resize_bilinear(width, height).unwrap();
+            assert_eq!((resized.width() as usize, resized.height() as usize), (width, height));
+            // The vertical sum truncates its two parts: a level is lost where both count.
+            assert!(resized.pixels().chunks(3).all(|p| p.iter().zip([200u8, 30, 5]).all(|(a, b)| a.abs_diff(b) <= 1)), "{w}x{h}");
+        }
+        assert_eq!(image.resize_bilinear(w.min(8192) as usize, h.min(8192) as usize).unwrap().pixels()[..3], [200, 30, 5]);
+    }
+    let image = gradient(37, 23);
+    assert_eq!(image.resize_bilinear(37, 23).unwrap(), image);
+    for (width, height) in [(0, 5), (5, 0), (8193, 5)] {
+        assert!(image.resize_bilinear(width, height).unwrap_err().to_string().contains("8192"));
+    }
+}
+
 #[test]
 fn an_image_of_the_target_size_is_left_alone() {
     let image = gradient(37, 23);
