@@ -55,7 +55,7 @@ impl Kernel for Attention {
         let queries = run_of(l, splits, split);
         for rows in tiles_of(queries.len(), caps.isa) {
             let (first, count) = (queries.start + rows.start, rows.len());
-            let product = Product { isa: caps.isa, rows: count };
+            let product = Product { isa: caps.isa, rows: count, step: 1 };
             let a = rows_at(head_of(0), 3 * c, first..first + count);
             // SAFETY: queries, packed keys and the scores have `count` rows of d, l and l values.
             unsafe { product.panels(&a, d, keys, l, scores.as_mut_ptr(), stride) };
@@ -80,6 +80,8 @@ impl Kernel for Attention {
 pub(crate) struct Product {
     pub(crate) isa: Isa,
     pub(crate) rows: usize,
+    /// Distance between the values of a row.
+    pub(crate) step: usize,
 }
 
 impl Product {
@@ -94,6 +96,7 @@ impl Product {
             let tile = Tile {
                 a: &a[..self.rows],
                 inner,
+                step: self.step,
                 rows: self.rows,
                 b: b[column * inner..].as_ptr(),
                 vectors: count.div_ceil(lanes),
@@ -120,7 +123,8 @@ unsafe fn softmax_body<V: Vector>(scores: &mut [f32], [rows, length, stride]: [u
     for (row, sum) in scores.chunks_mut(stride).take(rows).zip(sums) {
         let row = &mut row[..length];
         let max = lane_max(row);
-        math::each(row, |v| math::exp((v - max) * scale));
+        // SAFETY: handed on to the caller.
+        unsafe { math::exp_from::<V>(row, max, scale) };
         *sum = math::lane_sum(row, |v| v);
     }
 }

@@ -120,7 +120,8 @@ unsafe fn line_body<V: Vector>(k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padde
             }
         }
         let pixel = &mut out[ox * c..][..c];
-        activate(k.epilogue.act, pixel);
+        // SAFETY: handed on to the caller.
+        unsafe { activate::<V>(k.epilogue.act, pixel) };
         let zip = |pixel: &mut [f32], other: &[f32], f: fn(f32, f32) -> f32| {
             pixel.iter_mut().zip(other).for_each(|(v, o)| *v = f(*v, *o));
         };

@@ -133,6 +133,7 @@ impl Kernel for Gemm {
                         let tile = Tile {
                             a: &pointers[range.clone()],
                             inner: *inner,
+                            step: 1,
                             rows: rows.len(),
                             b: weight[column * k..].as_ptr(),
                             vectors: columns.div_ceil(lanes),

@@ -1,9 +1,13 @@
 //! MILA's linear attention in two steps: sums over tokens per head, then every query times its head's sums.
 
+use std::ops::Range;
+
 use crate::{
     Caps, Io, Kernel, LinearAttention, LinearAttentionKv, LinearAttentionSizes,
     attention::Product,
+    math::lane_product,
     rope::rotate,
+    simd::{Vector, each_isa},
     tile::{pack_rows, packed_len, rows_at, tiles_of},
 };
 
@@ -32,6 +36,7 @@ impl LinearAttentionSizes {
 
     /// One head's channels of q (`part` 0) or k (1) of a token, rotated. `rotated` is the operand that holds them, or the first of
     /// the two tables.
+    #[inline(always)]
     fn rotated(&self, io: &Io<'_>, rotated: usize, part: usize, [image, head, token]: [usize; 3], out: &mut [f32]) {
         let (c, d) = (self.channels, self.head_dim());
         let at = (image * self.tokens + token) * 2 * c + part * c + head * d;
@@ -57,7 +62,7 @@ impl Kernel for LinearAttentionKv {
 
     fn scratch(&self, caps: &Caps) -> usize {
         let (n, d) = (self.0.split_tokens(), self.0.head_dim());
-        d + d * n + packed_len(n, d, caps.isa.lanes())
+        d * n + packed_len(n, d, caps.isa.lanes())
     }
 
     unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, scratch: &mut [f32]) {
@@ -68,26 +73,19 @@ impl Kernel for LinearAttentionKv {
         let tokens = (split * n).min(s.tokens)..((split + 1) * n).min(s.tokens);
         let count = tokens.len();
         let (lanes, width) = (caps.isa.lanes(), caps.isa.panel_width());
-        let (one, rest) = scratch.split_at_mut(d);
-        let (keys, values) = rest.split_at_mut(d * n);
+        let (keys, values) = scratch.split_at_mut(d * n);
         // SAFETY: every block belongs to one part.
         let out = unsafe { io.write(part * s.block()..(part + 1) * s.block()) };
         let (products, sums) = out.split_at_mut(d * d);
         sums.fill(0.0);
-        for (t, token) in tokens.clone().enumerate() {
-            s.rotated(io, 2, 1, [image, head, token], one);
-            for (i, k) in one.iter().enumerate() {
-                keys[i * n + t] = *k;
-            }
-            let k = &io.read(0)[(image * s.tokens + token) * 2 * c + c + head * d..][..d];
-            sums.iter_mut().zip(k).for_each(|(sum, k)| *sum += k);
-        }
+        // SAFETY: only slices are read and written.
+        unsafe { collect_keys(caps.isa, s, io, [image, head], tokens.clone(), keys, sums) };
         let v = &io.read(1)[((image * s.tokens + tokens.start) * c + head * d).min(io.read(1).len())..];
         pack_rows(v, c, [count, d], [lanes, width], values);
         for rows in tiles_of(d, caps.isa) {
-            let product = Product { isa: caps.isa, rows: rows.len() };
-            let a = rows_at(keys, n, rows.clone());
-            // SAFETY: the keys have `count` tokens a row, the values are packed for them, and the block is this part's own.
+            let product = Product { isa: caps.isa, rows: rows.len(), step: d };
+            let a = rows_at(keys, 1, rows.clone());
+            // SAFETY: the keys have `count` tokens, the values are packed for them, and the block is this part's own.
             unsafe { product.panels(&a, count, values, d, products[rows.start * d..].as_mut_ptr(), d) };
         }
         let factor = 1.0 / s.tokens as f32;
@@ -125,24 +123,85 @@ impl Kernel for LinearAttention {
             }
             let (products, mean) = block.split_at(d * d);
             pack_rows(products, d, [d, d], [lanes, width], panel);
-            for (t, query) in queries.chunks_exact_mut(d).take(count).enumerate() {
-                s.rotated(io, 1, 0, [image, head, first + t], query);
-            }
+            // SAFETY: only slices are read and written.
+            unsafe { collect_queries(caps.isa, s, io, [image, head], first..first + count, queries) };
             for rows in tiles_of(count, caps.isa) {
-                let product = Product { isa: caps.isa, rows: rows.len() };
+                let product = Product { isa: caps.isa, rows: rows.len(), step: 1 };
                 let a = rows_at(queries, d, rows.clone());
                 let to = (image * s.tokens + first + rows.start) * c + head * d;
                 // SAFETY: the rows and channels exist, and belong to this part alone.
                 unsafe {
                     product.panels(&a, d, panel, d, out.start.add(to), c);
-                    for r in 0..rows.len() {
-                        let q = &io.read(0)[(image * s.tokens + first + rows.start + r) * 2 * c + head * d..][..d];
-                        let norm: f32 = q.iter().zip(mean).map(|(q, m)| q * m).sum();
-                        let row = std::slice::from_raw_parts_mut(out.start.add(to + r * c), d);
-                        row.iter_mut().for_each(|v| *v /= norm + EPS);
-                    }
+                    let tokens = first + rows.start..first + rows.end;
+                    divide(caps.isa, s, io, [image, head], tokens, mean, out.start.add(to));
                 }
             }
         }
+    }
+}
+
+each_isa! {
+    /// Rotated keys of a head's tokens, one after another, and the sums of those that were not rotated.
+    fn collect_keys(
+        s: &LinearAttentionSizes, io: &Io<'_>, at: [usize; 2], tokens: Range<usize>, keys: &mut [f32], sums: &mut [f32],
+    ) = collect_keys_body;
+
+    /// Rotated queries of a head's tokens.
+    fn collect_queries(
+        s: &LinearAttentionSizes, io: &Io<'_>, at: [usize; 2], tokens: Range<usize>, queries: &mut [f32],
+    ) = collect_queries_body;
+
+    /// Divides results of a head's tokens by their normalisers: the products of the query as it was with the mean of the keys.
+    fn divide(
+        s: &LinearAttentionSizes, io: &Io<'_>, at: [usize; 2], tokens: Range<usize>, mean: &[f32], out: *mut f32,
+    ) = divide_body;
+}
+
+#[inline(always)]
+unsafe fn collect_keys_body<V: Vector>(
+    s: &LinearAttentionSizes,
+    io: &Io<'_>,
+    [image, head]: [usize; 2],
+    tokens: Range<usize>,
+    keys: &mut [f32],
+    sums: &mut [f32],
+) {
+    let (c, d) = (s.channels, s.head_dim());
+    for (token, key) in tokens.zip(keys.chunks_exact_mut(d)) {
+        s.rotated(io, 2, 1, [image, head, token], key);
+        let k = &io.read(0)[(image * s.tokens + token) * 2 * c + c + head * d..][..d];
+        sums.iter_mut().zip(k).for_each(|(sum, k)| *sum += k);
+    }
+}
+
+#[inline(always)]
+unsafe fn collect_queries_body<V: Vector>(
+    s: &LinearAttentionSizes,
+    io: &Io<'_>,
+    [image, head]: [usize; 2],
+    tokens: Range<usize>,
+    queries: &mut [f32],
+) {
+    for (token, query) in tokens.zip(queries.chunks_exact_mut(s.head_dim())) {
+        s.rotated(io, 1, 0, [image, head, token], query);
+    }
+}
+
+#[inline(always)]
+unsafe fn divide_body<V: Vector>(
+    s: &LinearAttentionSizes,
+    io: &Io<'_>,
+    [image, head]: [usize; 2],
+    tokens: Range<usize>,
+    mean: &[f32],
+    out: *mut f32,
+) {
+    let (c, d) = (s.channels, s.head_dim());
+    for (r, token) in tokens.enumerate() {
+        let q = &io.read(0)[(image * s.tokens + token) * 2 * c + head * d..][..d];
+        // SAFETY: the rows and channels exist, and belong to the caller alone.
+        let row = unsafe { std::slice::from_raw_parts_mut(out.add(r * c), d) };
+        let factor = 1.0 / (lane_product(q, mean) + EPS);
+        row.iter_mut().for_each(|v| *v *= factor);
     }
 }

@@ -1,57 +1,84 @@
-//! Scalar functions of the CPU kernels, written without branches or library calls so that loops over them vectorise.
+//! Functions of vectors, and of numbers as vectors of one, without branches or library calls.
 //!
 //! `shaders/shared/activation.wgsl` holds the same formulas; both are accurate to a few units in the last place.
 
-use crate::Act;
+use crate::{Act, simd::Vector};
 
 /// e^x: range reduction by ln 2 in two parts and a degree-6 polynomial (relative error below 2e-7).
+///
+/// # Safety
+/// Here and below: the processor has the vectors' instruction set.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub(crate) unsafe fn exp<V: Vector>(x: V) -> V {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer in f32.
     const ROUND: f32 = 12_582_912.0;
-    // Not f32::clamp or min/max in this order by accident: NaN must come through.
-    let x = if x > 88.7 { 88.7 } else { x };
-    let flushed = x < -87.3;
-    let x = if flushed { -87.3 } else { x };
-    let n = (x * LOG2_E + ROUND) - ROUND;
-    let r = (x - n * LN2_HI) - n * LN2_LO;
-    let p = 1.0 + r * (1.0 + r * (0.5 + r * (1.666_666_6e-1 + r * (4.166_579_4e-2 + r * (8.333_452e-3 + r * 1.398_2e-3)))));
-    let scale = f32::from_bits((((n as i32) + 127) << 23) as u32);
-    if flushed { 0.0 } else { p * scale }
+    const LOWEST: f32 = -87.3;
+    // SAFETY: handed on to the caller.
+    unsafe {
+        let all = |x: f32| V::splat(x);
+        let bounded = x.at_most(all(88.7)).at_least(all(LOWEST));
+        let shifted = all(ROUND).multiply_add(bounded, all(LOG2_E));
+        let n = shifted.subtract(all(ROUND));
+        let r = bounded.multiply_add(n, all(-LN2_HI)).multiply_add(n, all(-LN2_LO));
+        let p = polynomial(r, [1.398_2e-3, 8.333_452e-3, 4.166_579_4e-2, 1.666_666_6e-1, 0.5, 1.0, 1.0]);
+        x.where_less(all(LOWEST), all(0.0), p.multiply(shifted.power_of_two()))
+    }
 }
 
-/// 1 / (1 + e^-x).
+/// The polynomial of these coefficients, that of the highest power first.
 #[inline(always)]
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+unsafe fn polynomial<V: Vector, const N: usize>(x: V, coefficients: [f32; N]) -> V {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        let mut sum = V::splat(coefficients[0]);
+        for c in &coefficients[1..] {
+            sum = V::splat(*c).multiply_add(sum, x);
+        }
+        sum
+    }
+}
+
+/// 1 + e^-x, by which SiLU and the sigmoid divide.
+#[inline(always)]
+unsafe fn one_and_exp_minus<V: Vector>(x: V) -> V {
+    // SAFETY: handed on to the caller.
+    unsafe { V::splat(1.0).add(exp(V::splat(0.0).subtract(x))) }
 }
 
 /// Hyperbolic tangent through [`exp`]; a Taylor polynomial near zero, where the quotient would cancel.
 #[inline(always)]
-pub(crate) fn tanh(x: f32) -> f32 {
-    let e = exp(2.0 * x.abs());
-    let far = (1.0 - 2.0 / (e + 1.0)).copysign(x);
-    let s = x * x;
-    let near = x * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 - s * (17.0 / 315.0))));
-    if x.abs() < 0.1 { near } else { far }
+unsafe fn tanh<V: Vector>(x: V) -> V {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        let (one, a) = (V::splat(1.0), x.magnitude());
+        let e = exp(a.add(a));
+        let far = one.subtract(V::splat(2.0).divide(e.add(one))).with_sign(x);
+        let near = x.multiply(polynomial(x.multiply(x), [-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0, 1.0]));
+        a.where_less(V::splat(0.1), near, far)
+    }
 }
 
 /// The error function (Abramowitz and Stegun 7.1.26, absolute error 1.5e-7).
 #[inline(always)]
-pub(crate) fn erf(x: f32) -> f32 {
-    let a = x.abs();
-    let t = 1.0 / (1.0 + 0.327_591_1 * a);
-    let p = t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
-    (1.0 - p * exp(-a * a)).copysign(x)
+unsafe fn erf<V: Vector>(x: V) -> V {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        let (one, a) = (V::splat(1.0), x.magnitude());
+        let t = one.divide(one.multiply_add(V::splat(0.327_591_1), a));
+        let p = t.multiply(polynomial(t, [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6]));
+        let e = exp(V::splat(0.0).subtract(a.multiply(a)));
+        one.subtract(p.multiply(e)).with_sign(x)
+    }
 }
 
 /// ln(1 + e^x): a series where e^x is small, so that the logarithm does not cancel; x itself above 20, as PyTorch.
 #[inline(always)]
 pub(crate) fn softplus(x: f32) -> f32 {
-    let e = exp(x);
+    // SAFETY: a number needs no instruction set.
+    let e = unsafe { exp(x) };
     let small = e * (1.0 - e * (0.5 - e * (1.0 / 3.0 - e * 0.25)));
     let soft = if e < 0.03 { small } else { ln(1.0 + e) };
     if x > 20.0 { x } else { soft }
@@ -74,30 +101,76 @@ fn ln(x: f32) -> f32 {
     if x.is_nan() { x } else { value }
 }
 
-/// Applies `f` to every value, sixteen at a time: a constant count is what makes the compiler use vectors for short rows too.
+/// A non-linearity.
 #[inline(always)]
-pub(crate) fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-    let (chunks, rest) = values.as_chunks_mut::<16>();
-    for chunk in chunks {
-        for v in chunk {
-            *v = f(*v);
+pub(crate) unsafe fn activation<V: Vector>(act: Act, x: V) -> V {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        let half = V::splat(0.5);
+        match act {
+            Act::Identity => x,
+            Act::Relu => x.at_least(V::splat(0.0)),
+            Act::Gelu => {
+                let half = x.multiply(half);
+                half.multiply_add(half, erf(x.multiply(V::splat(std::f32::consts::FRAC_1_SQRT_2))))
+            }
+            Act::GeluTanh => {
+                let (half, cube) = (x.multiply(half), x.multiply(x).multiply(x));
+                let inner = x.multiply_add(cube, V::splat(0.044_715)).multiply(V::splat(0.797_884_6));
+                half.multiply_add(half, tanh(inner))
+            }
+            Act::Silu => x.divide(one_and_exp_minus(x)),
+            Act::EluPlusOne => V::splat(0.0).where_less(x, x.add(V::splat(1.0)), exp(x)),
         }
-    }
-    for v in rest {
-        *v = f(*v);
     }
 }
 
-/// Applies a non-linearity to every value.
+/// Applies a non-linearity to every value. Nothing here is a closure: those are compiled without the instruction set.
 #[inline(always)]
-pub(crate) fn activate(act: Act, values: &mut [f32]) {
-    match act {
-        Act::Identity => {}
-        Act::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
-        Act::Gelu => each(values, |x| 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))),
-        Act::GeluTanh => each(values, |x| 0.5 * x * (1.0 + tanh(0.797_884_6 * (x + 0.044_715 * x * x * x)))),
-        Act::Silu => each(values, |x| x * sigmoid(x)),
-        Act::EluPlusOne => each(values, |x| if x > 0.0 { x + 1.0 } else { exp(x) }),
+pub(crate) unsafe fn activate<V: Vector>(act: Act, values: &mut [f32]) {
+    macro_rules! acts {
+        ($($act:ident)*) => {
+            match act {
+                Act::Identity => {}
+                // SAFETY: handed on to the caller.
+                $(Act::$act => unsafe { activate_by::<V>(Act::$act, values) },)*
+            }
+        };
+    }
+    acts!(Relu Gelu GeluTanh Silu EluPlusOne);
+}
+
+/// A loop of its own for every `act`, which is a constant where this is called.
+#[inline(always)]
+unsafe fn activate_by<V: Vector>(act: Act, values: &mut [f32]) {
+    let whole = values.len() / V::LANES * V::LANES;
+    let (whole, rest) = values.split_at_mut(whole);
+    // SAFETY: every chunk is a vector, and the rest has so many values.
+    unsafe {
+        for chunk in whole.chunks_exact_mut(V::LANES) {
+            activation(act, V::load(chunk.as_ptr())).store(chunk.as_mut_ptr());
+        }
+        if !rest.is_empty() {
+            activation(act, V::load_first(rest.as_ptr(), rest.len())).store_first(rest.as_mut_ptr(), rest.len());
+        }
+    }
+}
+
+/// e^((x - max) scale) of every value: a softmax before its division.
+#[inline(always)]
+pub(crate) unsafe fn exp_from<V: Vector>(values: &mut [f32], max: f32, scale: f32) {
+    let whole = values.len() / V::LANES * V::LANES;
+    let (whole, rest) = values.split_at_mut(whole);
+    // SAFETY: every chunk is a vector, and the rest has so many values.
+    unsafe {
+        let (max, scale) = (V::splat(max), V::splat(scale));
+        for chunk in whole.chunks_exact_mut(V::LANES) {
+            exp(V::load(chunk.as_ptr()).subtract(max).multiply(scale)).store(chunk.as_mut_ptr());
+        }
+        if !rest.is_empty() {
+            let x = V::load_first(rest.as_ptr(), rest.len());
+            exp(x.subtract(max).multiply(scale)).store_first(rest.as_mut_ptr(), rest.len());
+        }
     }
 }
 
@@ -114,14 +187,31 @@ pub(crate) fn lane_sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|x| f(*x)).sum::<f32>()
 }
 
+/// Sum of a b in sixteen lanes.
+#[inline(always)]
+pub(crate) fn lane_product(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Isa,
+        simd::{available, each_isa},
+    };
 
     /// Largest deviation of `got` from `want` over [-20, 20], absolute below 1 and relative above.
-    fn deviation(got: fn(f32) -> f32, want: fn(f64) -> f64) -> f64 {
-        (-200_000..=200_000)
-            .map(|i| i as f32 * 1e-4)
+    fn deviation(got: impl Fn(f32) -> f32, want: fn(f64) -> f64) -> f64 {
+        (-20_000..=20_000)
+            .map(|i| i as f32 * 1e-3)
             .map(|x| {
                 let w = want(f64::from(x));
                 (f64::from(got(x)) - w).abs() / w.abs().max(1.0)
@@ -129,11 +219,43 @@ mod tests {
             .fold(0.0, f64::max)
     }
 
+    each_isa! {
+        /// e^x, tanh, erf and the sigmoid of every value.
+        fn functions(x: &mut [[f32; 16]; 4]) = functions_body;
+    }
+
+    unsafe fn functions_body<V: Vector>(x: &mut [[f32; 16]; 4]) {
+        let [e, t, f, s] = x;
+        // SAFETY: handed on to the caller.
+        unsafe {
+            for at in (0..16).step_by(V::LANES) {
+                let [e, t, f, s] = [&mut *e, &mut *t, &mut *f, &mut *s].map(|lanes| lanes[at..].as_mut_ptr());
+                exp(V::load(e)).store(e);
+                tanh(V::load(t)).store(t);
+                erf(V::load(f)).store(f);
+                V::splat(1.0).divide(one_and_exp_minus(V::load(s))).store(s);
+            }
+        }
+    }
+
+    /// Those functions of one value, the same in all lanes.
+    fn functions_of(isa: Isa, x: f32) -> [f32; 4] {
+        let mut values = [[x; 16]; 4];
+        // SAFETY: only instruction sets that are available are passed.
+        unsafe { functions(isa, &mut values) };
+        values.map(|lanes| {
+            assert!(lanes.iter().all(|v| v.to_bits() == lanes[0].to_bits()), "{isa:?}: lanes differ at {x}");
+            lanes[0]
+        })
+    }
+
     #[test]
     fn functions_agree_with_f64() {
-        assert!(deviation(exp, f64::exp) < 4e-7, "exp {}", deviation(exp, f64::exp));
-        assert!(deviation(tanh, f64::tanh) < 3e-7, "tanh {}", deviation(tanh, f64::tanh));
-        assert!(deviation(sigmoid, |x| 1.0 / (1.0 + (-x).exp())) < 3e-7);
+        for isa in available() {
+            assert!(deviation(|x| functions_of(isa, x)[0], f64::exp) < 4e-7, "exp on {isa:?}");
+            assert!(deviation(|x| functions_of(isa, x)[1], f64::tanh) < 3e-7, "tanh on {isa:?}");
+            assert!(deviation(|x| functions_of(isa, x)[3], |x| 1.0 / (1.0 + (-x).exp())) < 3e-7, "sigmoid on {isa:?}");
+        }
         assert!(deviation(softplus, |x| x.exp().ln_1p()) < 5e-7, "softplus {}", deviation(softplus, |x| x.exp().ln_1p()));
     }
 
@@ -148,16 +270,21 @@ mod tests {
     #[test]
     fn erf_agrees_with_tabulated_values() {
         let table = [(0.0f32, 0.0f64), (0.1, 0.112_462_916), (0.5, 0.520_499_878), (1.0, 0.842_700_793), (2.0, 0.995_322_265)];
-        for (x, want) in table {
-            let [plus, minus] = [erf(x), erf(-x)].map(f64::from);
-            assert!((plus - want).abs() < 4e-7 && (minus + want).abs() < 4e-7, "erf({x}) = {plus}");
+        for (isa, (x, want)) in available().into_iter().flat_map(|isa| table.map(|row| (isa, row))) {
+            let [plus, minus] = [x, -x].map(|x| f64::from(functions_of(isa, x)[2]));
+            assert!((plus - want).abs() < 4e-7 && (minus + want).abs() < 4e-7, "{isa:?}: erf({x}) = {plus}");
         }
     }
 
     #[test]
     fn extremes_stay_defined() {
-        assert_eq!(exp(-200.0), 0.0);
-        assert!(exp(1000.0) > 1e38 && exp(f32::NAN).is_nan() && tanh(f32::NAN).is_nan() && softplus(f32::NAN).is_nan());
-        assert_eq!((tanh(50.0), tanh(-50.0), softplus(100.0), sigmoid(-200.0)), (1.0, -1.0, 100.0, 0.0));
+        for isa in available() {
+            let of = |x: f32| functions_of(isa, x);
+            assert_eq!(of(-200.0)[0], 0.0, "{isa:?}");
+            assert!(of(1000.0)[0] > 1e38 && of(f32::NAN).iter().all(|v| v.is_nan()), "{isa:?}");
+            assert_eq!((of(50.0)[1], of(-50.0)[1], of(-200.0)[3] < 1e-37), (1.0, -1.0, true), "{isa:?}");
+        }
+        assert!(softplus(f32::NAN).is_nan());
+        assert_eq!(softplus(100.0), 100.0);
     }
 }

@@ -49,7 +49,8 @@ each_isa! {
 unsafe fn compute_body<V: Vector>(k: &Pointwise, x: &[f32], partner: &[f32], out: &mut [f32]) {
     if let PointwiseMode::Act(act) = k.mode {
         out.copy_from_slice(x);
-        return activate(act, out);
+        // SAFETY: handed on to the caller.
+        return unsafe { activate::<V>(act, out) };
     }
     let period = k.period.min(x.len()).max(1);
     for (x, out) in x.chunks(period).zip(out.chunks_mut(period)) {

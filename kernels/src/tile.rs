@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::{
     Act, Isa,
-    math::activate,
+    math::activation,
     run_of,
     simd::{Vector, each_isa},
 };
@@ -20,8 +20,9 @@ pub(crate) const MAX_ROWS: usize = 14;
 pub(crate) struct Tile<'a> {
     /// For every tap, one after another: where the values of each of the `rows` rows start.
     pub(crate) a: &'a [*const f32],
-    /// Values a row has at each tap.
+    /// Values a row has at each tap, and how far apart they are: 1, or the width of a matrix whose columns are the rows here.
     pub(crate) inner: usize,
+    pub(crate) step: usize,
     /// Rows.
     pub(crate) rows: usize,
     /// The panel, `[taps inner, width]`.
@@ -112,7 +113,7 @@ unsafe fn compute_body<V: Vector>(tile: &Tile<'_>) {
     }
     if !tile.finish.is_nothing() {
         // SAFETY: the caller's pointers reach over the tile.
-        unsafe { finish(tile) }
+        unsafe { finish::<V>(tile) }
     }
 }
 
@@ -131,7 +132,7 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
             for k in 0..tile.inner {
                 let panel: [V; VECTORS] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
                 for (sums, a) in sums.iter_mut().zip(a) {
-                    let factor = V::splat(*a.add(k));
+                    let factor = V::splat(*a.add(k * tile.step));
                     for (sum, panel) in sums.iter_mut().zip(panel) {
                         *sum = sum.multiply_add(factor, panel);
                     }
@@ -182,7 +183,7 @@ unsafe fn compute_by_rows_body<V: Vector>(tile: &Tile<'_>) {
     }
     if !tile.finish.is_nothing() {
         // SAFETY: the caller's pointers reach over the tile.
-        unsafe { finish(tile) }
+        unsafe { finish::<V>(tile) }
     }
 }
 
@@ -226,23 +227,39 @@ unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'
 
 /// The epilogue after the sums, on values that are still in the nearest cache.
 #[inline(always)]
-unsafe fn finish(tile: &Tile<'_>) {
-    let Finish { act, scale, residual, gate } = tile.finish;
+unsafe fn finish<V: Vector>(tile: &Tile<'_>) {
+    macro_rules! acts {
+        ($($act:ident)*) => {
+            match tile.finish.act {
+                // SAFETY: handed on to the caller.
+                $(Act::$act => unsafe { finish_with::<V>(tile, Act::$act) },)*
+            }
+        };
+    }
+    acts!(Identity Relu Gelu GeluTanh Silu EluPlusOne);
+}
+
+/// A loop of its own for every `act`, which is a constant where this is called.
+#[inline(always)]
+unsafe fn finish_with<V: Vector>(tile: &Tile<'_>, act: Act) {
+    let Finish { scale, residual, gate, .. } = tile.finish;
     for r in 0..tile.rows {
-        // SAFETY: the caller's pointers reach over the tile, which nobody else touches.
-        let part =
-            |p: *const f32, at: usize| (!p.is_null()).then(|| unsafe { std::slice::from_raw_parts(p.add(at), tile.columns) });
-        // SAFETY: as above.
-        let row = unsafe { std::slice::from_raw_parts_mut(tile.out.add(r * tile.stride), tile.columns) };
-        activate(act, row);
-        if let Some(scale) = part(scale, 0) {
-            row.iter_mut().zip(scale).for_each(|(v, s)| *v *= s);
-        }
-        if let Some(residual) = part(residual, r * tile.stride) {
-            row.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
-        }
-        if let Some(gate) = part(gate, r * tile.stride) {
-            row.iter_mut().zip(gate).for_each(|(v, g)| *v *= g);
+        for column in (0..tile.columns).step_by(V::LANES) {
+            let (at, count) = (r * tile.stride + column, V::LANES.min(tile.columns - column));
+            // SAFETY: the caller's pointers reach over the tile, which nobody else touches.
+            unsafe {
+                let mut value = activation(act, V::load_up_to(tile.out.add(at), count));
+                if !scale.is_null() {
+                    value = value.multiply(V::load_up_to(scale.add(column), count));
+                }
+                if !residual.is_null() {
+                    value = value.add(V::load_up_to(residual.add(at), count));
+                }
+                if !gate.is_null() {
+                    value = value.multiply(V::load_up_to(gate.add(at), count));
+                }
+                value.store_up_to(tile.out.add(at), count);
+            }
         }
     }
 }

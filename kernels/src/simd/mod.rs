@@ -1,5 +1,33 @@
 //! Vectors of f32 under one name for every instruction set, and functions that are compiled for each of them.
 
+/// Implements [`Vector`]: every body may use the type's instruction set, and the values behind a pointer.
+macro_rules! vector {
+    ($type:ty, $lanes:literal: $(fn $name:ident $args:tt $(-> $result:ty)? { $($body:tt)* })*) => {
+        impl Vector for $type {
+            const LANES: usize = $lanes;
+
+            $(#[inline(always)]
+            unsafe fn $name $args $(-> $result)? {
+                // SAFETY: the caller runs on this instruction set, and has the values behind a pointer.
+                #[allow(unused_unsafe)]
+                unsafe {
+                    $($body)*
+                }
+            })*
+        }
+    };
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arm;
+mod plain;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use plain::Plain;
+
 use crate::Isa;
 
 /// A vector of f32.
@@ -19,6 +47,26 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, p: *mut f32);
     /// `self + a b`, fused where the machine can.
     unsafe fn multiply_add(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    unsafe fn subtract(self, other: Self) -> Self;
+    /// `self * other`.
+    unsafe fn multiply(self, other: Self) -> Self;
+    /// `self / other`.
+    unsafe fn divide(self, other: Self) -> Self;
+    /// The smaller one; a NaN of `self` comes through.
+    unsafe fn at_most(self, bound: Self) -> Self;
+    /// The larger one; a NaN of `self` comes through.
+    unsafe fn at_least(self, bound: Self) -> Self;
+    /// `yes` in the lanes where `self < bound`, `no` in the others and those of a NaN.
+    unsafe fn where_less(self, bound: Self, yes: Self, no: Self) -> Self;
+    /// Without the sign.
+    unsafe fn magnitude(self) -> Self;
+    /// With the sign of `sign`; `self` has none.
+    unsafe fn with_sign(self, sign: Self) -> Self;
+    /// 2^n, for a whole n between -127 and 128 to which 1.5 * 2^23 was added: its last bits hold n then.
+    unsafe fn power_of_two(self) -> Self;
 
     /// Puts the first `count` values behind `p`; `count` is at most `LANES`.
     #[inline(always)]
@@ -41,129 +89,20 @@ pub(crate) trait Vector: Copy {
             Self::load(values.as_ptr())
         }
     }
-}
 
-/// Four values without any instruction set.
-#[derive(Clone, Copy)]
-pub(crate) struct Plain([f32; 4]);
-
-impl Vector for Plain {
-    const LANES: usize = 4;
-
+    /// As `load` where there are that many values, else as `load_first`.
     #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
-        Self([x; 4])
+    unsafe fn load_up_to(p: *const f32, count: usize) -> Self {
+        // SAFETY: as for either.
+        unsafe { if count >= Self::LANES { Self::load(p) } else { Self::load_first(p, count) } }
     }
 
+    /// As `store` where there are that many values, else as `store_first`.
     #[inline(always)]
-    unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the caller has four values behind `p`.
-        Self(unsafe { p.cast::<[f32; 4]>().read_unaligned() })
+    unsafe fn store_up_to(self, p: *mut f32, count: usize) {
+        // SAFETY: as for either.
+        unsafe { if count >= Self::LANES { self.store(p) } else { self.store_first(p, count) } }
     }
-
-    #[inline(always)]
-    unsafe fn store(self, p: *mut f32) {
-        // SAFETY: as for `load`.
-        unsafe { p.cast::<[f32; 4]>().write_unaligned(self.0) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|i| self.0[i] + a.0[i] * b.0[i]))
-    }
-}
-
-/// Implements [`Vector`] through intrinsics.
-macro_rules! vector {
-    ($type:ty, $lanes:literal, $splat:expr, $load:expr, $store:expr, $multiply_add:expr) => {
-        impl Vector for $type {
-            const LANES: usize = $lanes;
-
-            #[inline(always)]
-            unsafe fn splat(x: f32) -> Self {
-                // SAFETY: the caller runs on this instruction set.
-                #[allow(unused_unsafe)]
-                unsafe {
-                    $splat(x)
-                }
-            }
-
-            #[inline(always)]
-            unsafe fn load(p: *const f32) -> Self {
-                // SAFETY: the caller runs on this instruction set and has the values.
-                unsafe { $load(p.cast()) }
-            }
-
-            #[inline(always)]
-            unsafe fn store(self, p: *mut f32) {
-                // SAFETY: as for `load`.
-                unsafe { $store(p.cast(), self) }
-            }
-
-            #[inline(always)]
-            unsafe fn multiply_add(self, a: Self, b: Self) -> Self {
-                // SAFETY: the caller runs on this instruction set.
-                #[allow(unused_unsafe)]
-                unsafe {
-                    $multiply_add(self, a, b)
-                }
-            }
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::Vector;
-
-    vector!(
-        __m256,
-        8,
-        |x| _mm256_set1_ps(x),
-        |p: *const f32| _mm256_loadu_ps(p),
-        |p: *mut f32, v| _mm256_storeu_ps(p, v),
-        |c, a, b| { _mm256_fmadd_ps(a, b, c) }
-    );
-    vector!(
-        __m512,
-        16,
-        |x| _mm512_set1_ps(x),
-        |p: *const f32| _mm512_loadu_ps(p),
-        |p: *mut f32, v| _mm512_storeu_ps(p, v),
-        |c, a, b| { _mm512_fmadd_ps(a, b, c) }
-    );
-}
-
-#[cfg(target_arch = "aarch64")]
-mod arm {
-    use std::arch::aarch64::*;
-
-    use super::Vector;
-
-    vector!(float32x4_t, 4, |x| vdupq_n_f32(x), |p: *const f32| vld1q_f32(p), |p: *mut f32, v| vst1q_f32(p, v), |c, a, b| {
-        vfmaq_f32(c, a, b)
-    });
-}
-
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod wasm {
-    use std::arch::wasm32::*;
-
-    use super::Vector;
-
-    #[cfg(target_feature = "relaxed-simd")]
-    fn multiply_add(c: v128, a: v128, b: v128) -> v128 {
-        f32x4_relaxed_madd(a, b, c)
-    }
-
-    #[cfg(not(target_feature = "relaxed-simd"))]
-    fn multiply_add(c: v128, a: v128, b: v128) -> v128 {
-        f32x4_add(c, f32x4_mul(a, b))
-    }
-
-    vector!(v128, 4, |x| f32x4_splat(x), |p: *const v128| v128_load(p), |p: *mut v128, v| v128_store(p, v), multiply_add);
 }
 
 /// The best instruction set of the processor at hand.
