@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { percent } from '../../www/js/format.js';
 import { checkpoint } from './support/checkpoint.mjs';
 import { openDemo, WAIT } from './support/demo.mjs';
-import { HERE, ROOT } from './support/paths.mjs';
+import { HERE, IMAGES, ROOT } from './support/paths.mjs';
 
 const MICRO = checkpoint('mambavision_micro');
 const AXE = readFileSync(join(HERE, 'node_modules/axe-core/axe.min.js'), 'utf8');
@@ -278,6 +278,29 @@ const STATES = {
   },
 };
 
+/** The tabs in use. */
+const TABS = {
+  teach: async ({ by, page }) => {
+    for (const [i, name] of ['chelsea.png', 'coffee.png'].entries()) await by('teach-things').locator('[type=file]').nth(i).setInputFiles(join(IMAGES, name));
+    await by('sample-chelsea').click();
+    await page.waitForFunction(() => /Thing 1/.test(document.querySelector('#answer').textContent), undefined, WAIT);
+  },
+  search: async ({ by, page }) => {
+    await by('search-samples').click();
+    await page.waitForFunction(() => document.querySelectorAll('#search-chips button').length > 1, undefined, WAIT);
+  },
+  compare: async ({ page }) => {
+    await page.waitForFunction(() => document.querySelector('#compare-agreement').textContent, undefined, WAIT);
+  },
+};
+
+/** What axe-core finds. */
+async function violations(page) {
+  await page.evaluate(`globalThis.axe ?? (() => { ${AXE} })()`);
+  return page.evaluate(async () => (await axe.run(document, { resultTypes: ['violations'] })).violations.map(
+    ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`));
+}
+
 for (const [look, context] of Object.entries({ light: {}, dark: { colorScheme: 'dark' }, phone: { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true } })) {
   test(`axe-core finds nothing, in every state, ${look === 'phone' ? 'on a phone' : `${look} colours`}`, async (t) => {
     for (const [state, reach] of Object.entries(STATES)) {
@@ -285,11 +308,19 @@ for (const [look, context] of Object.entries({ light: {}, dark: { colorScheme: '
         const demo = await openDemo(t, { ...context, reducedMotion: 'reduce', allowErrors: true });
         await demo.ready();
         await reach(demo);
-        await demo.page.evaluate(AXE);
-        const found = await demo.page.evaluate(async () => (await axe.run(document, { resultTypes: ['violations'] })).violations.map(
-          ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`));
-        assert.deepEqual(found, []);
+        assert.deepEqual(await violations(demo.page), []);
       });
+    }
+  });
+
+  test(`axe-core finds nothing in the other tabs, empty and in use, ${look}`, async (t) => {
+    const demo = await openDemo(t, { ...context, reducedMotion: 'reduce', query: '#teach' });
+    await demo.ready();
+    for (const [tab, use] of Object.entries(TABS)) {
+      await demo.by(`tab-${tab}`).click();
+      assert.deepEqual(await violations(demo.page), [], `${tab}, empty`);
+      await use(demo);
+      assert.deepEqual(await violations(demo.page), [], `${tab}, in use`);
     }
   });
 }

@@ -38,15 +38,15 @@ export function choose(label) {
   for (const row of rows) row.label.setAttribute('aria-pressed', String(row.label.textContent !== '' && row.label.textContent === label));
 }
 
-/** @param {{ label: string, score: number }[]} predictions best first */
-export function showBars(predictions) {
+/** @param {{ label: string, score: number }[]} predictions best first @param {boolean} [pressable] whether a class can be shown on the picture */
+export function showBars(predictions, pressable = true) {
   rows.forEach(({ row, label, score, fill }, rank) => {
     const prediction = predictions[rank];
     const name = prediction?.label ?? '';
-    if (label.textContent !== name) {
+    if (label.textContent !== name || label.disabled !== !(name && pressable)) {
       label.textContent = name;
-      label.title = name && `Show what speaks for ${name}`;
-      label.disabled = !name;
+      label.disabled = !(name && pressable);
+      label.title = label.disabled ? '' : `Show what speaks for ${name}`;
       if (name) label.removeAttribute('aria-label');
       else label.setAttribute('aria-label', NOTHING);
     }

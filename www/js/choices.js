@@ -51,6 +51,11 @@ export function loadOptions({ device, worker }) {
   return { device, worker, ...(baseUrl ? { baseUrl } : {}) };
 }
 
+/** All that can be chosen. @returns {Model[]} */
+export function models() {
+  return [...known.values()];
+}
+
 /** The same model on the CPU. @param {Choice} choice @returns {Choice} */
 export function onCpu(choice) {
   return restore({ ...choice, device: 'cpu' });

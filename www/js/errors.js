@@ -38,6 +38,10 @@ const LOADING = {
   UnknownFileError: () => ({
     title: 'That file is of no use here', actions: [], steps: ['Pictures, videos, and weights as .safetensors or .pth can be opened.'],
   }),
+  LessonError: () => ({
+    title: 'That is nothing that was taught here', actions: [],
+    steps: ['Open a file that “Save” made, with the model that was loaded then.'],
+  }),
   OnlyConfigError: () => ({ title: 'The weights are missing', actions: [], steps: ['Drop config.json together with its .safetensors or .pth file.'] }),
 };
 

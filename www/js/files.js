@@ -6,9 +6,9 @@ const CONFIG = /\.json$/i;
 
 /**
  * @param {{
- *   onPicture: (file: File) => void, onVideo: (file: File) => void,
- *   onModel: (files: { weights: File, config?: File }) => void, onError: (error: unknown) => void,
- * }} events
+ *   onPictures: (files: File[]) => void, onVideo: (file: File) => void,
+ *   onModel: (files: { weights: File, config?: File }) => void, onJson: (file: File) => void, onError: (error: unknown) => void,
+ * }} events `onJson` of a file without weights
  */
 export function acceptFiles(events) {
   /** @param {Iterable<File>} given */
@@ -16,12 +16,12 @@ export function acceptFiles(events) {
     const files = [...given];
     const weights = files.find((file) => WEIGHTS.test(file.name));
     const config = files.find((file) => CONFIG.test(file.name));
-    const picture = files.find((file) => file.type.startsWith('image/'));
+    const pictures = files.filter((file) => file.type.startsWith('image/'));
     const video = files.find((file) => file.type.startsWith('video/'));
     if (weights) events.onModel(config ? { weights, config } : { weights });
-    else if (picture) events.onPicture(picture);
+    else if (pictures.length) events.onPictures(pictures);
     else if (video) events.onVideo(video);
-    else if (config) events.onError(named('OnlyConfigError', `${config.name} is a model’s configuration without its weights.`));
+    else if (config) events.onJson(config);
     else if (files[0]) events.onError(named('UnknownFileError', `${files[0].name} is neither a picture, a video, nor a model.`));
   };
 
@@ -51,6 +51,11 @@ export function acceptFiles(events) {
     dragging(0);
     take(event.dataTransfer?.files ?? []);
   });
+}
+
+/** What is wrong with a config by itself. @param {File} config */
+export function onlyConfig(config) {
+  return named('OnlyConfigError', `${config.name} is a model’s configuration without its weights.`);
 }
 
 function named(/** @type {string} */ name, /** @type {string} */ message) {

@@ -2,17 +2,22 @@
 import { clearAdapter, showAdapter } from './adapter.js';
 import { cameraControls } from './camera-controls.js';
 import * as choices from './choices.js';
+import { comparePanel } from './compare.js';
 import { byId } from './dom.js';
 import { yieldToPicture } from './drawer.js';
-import { acceptFiles } from './files.js';
+import { acceptFiles, onlyConfig } from './files.js';
 import './full-screen.js';
+import { showMapSwitch } from './maps.js';
 import { clearFacts, showFacts } from './model-facts.js';
 import { ModelSession } from './model-session.js';
 import { openProfile, profileIsOpen, timeLayers } from './profile-panel.js';
 import { Progress } from './progress.js';
-import { clearReadings, hideHeatmap, listenToClasses, lookOnce, watch } from './readings.js';
+import { hideHeatmap, listenToClasses, look } from './readings.js';
+import { searchPanel } from './search.js';
 import './serpent.js';
 import { setState } from './state.js';
+import { listenToTabs, tab } from './tabs.js';
+import { teachPanel } from './teach.js';
 import { clearThings, showThings } from './things.js';
 import { clearError, showError } from './toast.js';
 import { video, viewer } from './viewer.js';
@@ -38,6 +43,14 @@ const { camera, stopCamera } = cameraControls(video, {
   onStop: () => useSource(() => (viewer.kind === 'camera' ? viewer.clear() : undefined)),
   onError: (error) => fail(error, { where: 'camera' }),
 });
+const teach = teachPanel({ onWork: refresh, onNothing: () => byId('start-camera').click(), onError: fail });
+const search = searchPanel({ onWork: refresh, onPicture: showPicture, onError: fail });
+const compare = comparePanel({
+  importPackage, onWork: refresh, onError: fail, models: choices.models,
+  options: () => (running ? choices.loadOptions(running) : {}), first: () => running?.name ?? '',
+});
+/** What the panels do with the model and what is shown. @type {Record<string, any>} */
+const panels = { look, teach, search, compare };
 /** @type {choices.Choice | undefined} that of the model that works */
 let running;
 /** The model failed at what is shown; it is not tried again before something changes. */
@@ -103,6 +116,7 @@ async function load(wanted) {
     showAdapter(model.info, options.device);
     showFacts(model.info);
     showThings(model.info);
+    showMapSwitch(model);
     refresh();
   } catch (error) {
     progress.done();
@@ -114,6 +128,11 @@ async function load(wanted) {
   } finally {
     current = false;
   }
+}
+
+/** What was read of the last source or by the last model. */
+function clearReadings() {
+  for (const panel of Object.values(panels)) panel.clear();
 }
 
 /** Nothing works any more. */
@@ -149,12 +168,15 @@ function refresh() {
   document.body.dataset.paused = String(paused);
   reflect(paused, !viewer.live);
   work.start(async (signal) => {
-    if (!model || stopped || paused || viewer.kind === 'none') return;
+    if (!model || stopped || paused) return;
+    const panel = panels[tab()];
+    await panel.prepare?.(model, signal);
+    if (signal.aborted || viewer.kind === 'none') return;
     if (viewer.live) {
       if (video.paused) await video.play();
-      await watch(model, signal);
+      await panel.watch(model, signal);
     } else {
-      await lookOnce(model, signal);
+      await panel.lookOnce(model, signal);
       if (signal.aborted) return;
       reflect(false, false);
       if (profileIsOpen()) await timeLayers(model);
@@ -169,7 +191,7 @@ function reflect(paused, looking) {
   else if (stopped) setState('error', 'Stopped');
   else if (viewer.kind === 'none') setState('ready', `${running.name} is ready`);
   else if (paused) setState('running', 'Paused while this tab is hidden');
-  else if (viewer.live) setState('running', `${running.name} is watching`);
+  else if (viewer.live) setState('running', tab() === 'compare' ? 'Two models are watching' : `${running.name} is watching`);
   else if (looking) setState('running', `${running.name} is looking`);
   else setState('ready', running.name);
 }
@@ -202,15 +224,24 @@ for (const sample of samples) {
   });
 }
 acceptFiles({
-  onPicture: (file) => showPicture(file, file.name || 'Pasted picture'),
+  onPictures: (files) => {
+    if (tab() === 'search') search.add(files);
+    else showPicture(files[0], files[0].name || 'Pasted picture');
+  },
   onVideo: (file) => {
     stopCamera();
     useSource(() => viewer.video(file));
   },
   onModel: (files) => load(choices.chooseFiles(files)),
+  onJson: (file) => (tab() === 'teach' ? teach.take(file).catch(fail) : fail(onlyConfig(file))),
   onError: fail,
 });
 choices.listen(load);
+listenToTabs(() => {
+  clearReadings();
+  stopped = false;
+  refresh();
+});
 
 byId('cancel-load').addEventListener('click', () => {
   setState('loading', 'Cancelling');

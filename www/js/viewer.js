@@ -38,6 +38,14 @@ export const viewer = {
     return frame.dataset.fit;
   },
 
+  /** What is shown, as a file. @returns {Promise<Blob | null>} */
+  async snapshot() {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = this.size;
+    canvas.getContext('2d')?.drawImage(this.source, 0, 0);
+    return new Promise((resolve) => canvas.toBlob(resolve, 'image/jpeg', 0.9));
+  },
+
   clear() {
     show('none', false);
     release();
