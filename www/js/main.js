@@ -10,9 +10,11 @@ import './full-screen.js';
 import { showMapSwitch } from './maps.js';
 import { clearFacts, showFacts } from './model-facts.js';
 import { ModelSession } from './model-session.js';
+import { keepPage } from './offline.js';
 import { openProfile, profileIsOpen, timeLayers } from './profile-panel.js';
 import { Progress } from './progress.js';
 import { hideHeatmap, listenToClasses, look } from './readings.js';
+import { listenToSamples, releaseSamples } from './samples.js';
 import { searchPanel } from './search.js';
 import './serpent.js';
 import { setState } from './state.js';
@@ -22,9 +24,6 @@ import { clearThings, showThings } from './things.js';
 import { clearError, showError } from './toast.js';
 import { video, viewer } from './viewer.js';
 import { Work } from './work.js';
-
-const SAMPLES = { chelsea: 'chelsea.png', coffee: 'coffee.png', astronaut: 'astronaut.png' };
-const samples = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('[data-sample]')]);
 
 const work = new Work();
 const session = new ModelSession(importPackage, {
@@ -149,7 +148,7 @@ async function useSource(change) {
   clearError();
   clearReadings();
   stopped = false;
-  for (const sample of samples) sample.setAttribute('aria-pressed', 'false');
+  releaseSamples();
   try {
     if ((await change()) === false) return;
     refresh();
@@ -216,13 +215,7 @@ function showPicture(source, name) {
   return useSource(() => viewer.picture(source, name));
 }
 
-for (const sample of samples) {
-  sample.addEventListener('click', () => {
-    const name = /** @type {keyof typeof SAMPLES} */ (sample.dataset.sample);
-    showPicture(`samples/${SAMPLES[name]}`, `Sample picture: ${name}`);
-    sample.setAttribute('aria-pressed', 'true');
-  });
-}
+listenToSamples(showPicture);
 acceptFiles({
   onPictures: (files) => {
     if (tab() === 'search') search.add(files);
@@ -270,4 +263,4 @@ window.addEventListener('pagehide', () => {
   useSource(() => viewer.clear());
 });
 
-load(choices.fromAddress());
+load(choices.fromAddress()).then(() => keepPage(() => viewer.kind === 'none'));

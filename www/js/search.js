@@ -5,6 +5,7 @@ import { Collection } from './collection.js';
 import { byId, element } from './dom.js';
 import { percent } from './format.js';
 import { frames } from './frames.js';
+import { sampleFiles } from './samples.js';
 import { video, viewer } from './viewer.js';
 
 /** Weight of the past in what a video shows, so that pictures do not dance. */
@@ -46,11 +47,7 @@ export function searchPanel({ onWork, onPicture, onError }) {
     if (blob) addAll([blob]);
   });
   byId('search-samples').addEventListener('click', async () => {
-    const samples = /** @type {HTMLImageElement[]} */ ([...document.querySelectorAll('[data-sample] img')]);
-    const files = await Promise.all(samples.map(async ({ src }) => {
-      const blob = await (await fetch(src)).blob();
-      return new File([blob], src.replace(/.*\/|\.\w+$/g, ''), { type: blob.type });
-    })).catch(onError);
+    const files = await sampleFiles().catch(onError);
     if (files) addAll(files);
   });
   word.addEventListener('input', order);

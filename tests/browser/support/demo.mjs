@@ -15,11 +15,12 @@ export const WAIT = { timeout: 60_000 };
 /** Made once for all tests of a file. @type {Promise<string> | undefined} */
 let recording;
 
-/** The demo as `make web` serves it, or the finished folder that `WEBMAMBA_DEMO` names. */
-async function serveDemo(t) {
+/** The demo as `make web` serves it, or the finished folder that is given or that `WEBMAMBA_DEMO` names. */
+async function serveDemo(t, folder) {
   const server = await Server.start();
   t.after(() => server.stop());
-  if (process.env.WEBMAMBA_DEMO) {
+  if (folder) server.folder('/', folder);
+  else if (process.env.WEBMAMBA_DEMO) {
     assert.ok(existsSync(join(process.env.WEBMAMBA_DEMO, 'index.html')), 'WEBMAMBA_DEMO names no folder with an index.html');
     server.folder('/', process.env.WEBMAMBA_DEMO);
   } else {
@@ -33,13 +34,13 @@ async function serveDemo(t) {
 /**
  * The demo in a browser with a camera.
  * @param {{ query?: string, flags?: string[], webgpu?: boolean, drawer?: boolean, viewport?: { width: number, height: number },
- *   allowErrors?: boolean, colorScheme?: 'dark' | 'light' }} [options] `drawer`: opened at once
+ *   allowErrors?: boolean, colorScheme?: 'dark' | 'light', folder?: string }} [options] `drawer`: opened at once
  */
-export async function openDemo(t, { query = '', flags = [CAMERA, ALLOWED], webgpu, drawer = false, allowErrors = false, ...context } = {}) {
+export async function openDemo(t, { query = '', flags = [CAMERA, ALLOWED], webgpu, drawer = false, allowErrors = false, folder, ...context } = {}) {
   recording ??= film(['coffee.png', 'astronaut.png'], 3);
-  const server = await serveDemo(t);
+  const server = await serveDemo(t, folder);
   const browser = await launch(t, { webgpu, flags: [...flags, `--use-file-for-fake-video-capture=${await recording}`] });
-  const page = await (await browser.newContext({ viewport: { width: 1280, height: 860 }, ...context })).newPage();
+  const page = await (await browser.newContext({ viewport: { width: 1280, height: 860 }, serviceWorkers: 'block', ...context })).newPage();
   const problems = watchProblems(page);
   t.after(() => assert.deepEqual(allowErrors ? problems.filter((problem) => problem.startsWith('uncaught')) : problems, []));
   await page.addInitScript(() => {
