@@ -99,6 +99,7 @@ impl Product {
                 step: self.step,
                 rows: self.rows,
                 b: b[column * inner..].as_ptr(),
+                ahead: b[column * inner..].as_ptr(),
                 vectors: count.div_ceil(lanes),
                 start: std::ptr::null(),
                 // SAFETY: the column exists.

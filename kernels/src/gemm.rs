@@ -122,7 +122,9 @@ impl Kernel for Gemm {
                 for panel in panels.clone() {
                     let column = panel * width;
                     let columns = width.min(n - column);
-                    for (tile, (range, inner)) in group.clone().zip(shapes.iter()) {
+                    // Where the weight is larger than the cache, its next panel comes while this one is worked on.
+                    let next = if panel + 1 < panels.end { column + width } else { column };
+                    for (index, (tile, (range, inner))) in group.clone().zip(shapes.iter()).enumerate() {
                         let rows = rows_of(tile);
                         let finish = Finish {
                             act: e.act,
@@ -136,6 +138,7 @@ impl Kernel for Gemm {
                             step: 1,
                             rows: rows.len(),
                             b: weight[column * k..].as_ptr(),
+                            ahead: weight[if index == 0 { next } else { column } * k..].as_ptr(),
                             vectors: columns.div_ceil(lanes),
                             start: at(e.bias, vectors, column),
                             // SAFETY: the row and column exist, and `out` holds all rows.

@@ -27,6 +27,8 @@ pub(crate) struct Tile<'a> {
     pub(crate) rows: usize,
     /// The panel, `[taps inner, width]`.
     pub(crate) b: *const f32,
+    /// What to fetch into the second-level cache meanwhile, as much as the panel has: the panel after it, or this one again.
+    pub(crate) ahead: *const f32,
     /// Vectors across the panel.
     pub(crate) vectors: usize,
     /// What the sums start with, `width` values; null for zeros.
@@ -127,10 +129,14 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
         });
         let mut sums = [first; ROWS];
         let mut b = tile.b;
+        let ahead = tile.ahead.wrapping_byte_sub(b as usize);
         for taps in tile.a.chunks_exact(ROWS) {
             let a: [*const f32; ROWS] = std::array::from_fn(|r| taps[r]);
             for k in 0..tile.inner {
                 let panel: [V; VECTORS] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
+                for v in 0..VECTORS {
+                    V::prefetch(ahead.wrapping_byte_add(b as usize).wrapping_add(v * V::LANES));
+                }
                 for (sums, a) in sums.iter_mut().zip(a) {
                     let factor = V::splat(*a.add(k * tile.step));
                     for (sum, panel) in sums.iter_mut().zip(panel) {

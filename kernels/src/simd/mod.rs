@@ -45,6 +45,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn load(p: *const f32) -> Self;
     /// Puts the values behind `p`.
     unsafe fn store(self, p: *mut f32);
+    /// Asks for what lies behind `p`, which need not be anything, to be brought into the second-level cache.
+    unsafe fn prefetch(_p: *const f32) {}
     /// `self + a b`, fused where the machine can.
     unsafe fn multiply_add(self, a: Self, b: Self) -> Self;
     /// `self + other`.

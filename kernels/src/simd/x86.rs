@@ -8,6 +8,7 @@ vector! { __m256, 8:
     fn splat(x: f32) -> Self { _mm256_set1_ps(x) }
     fn load(p: *const f32) -> Self { _mm256_loadu_ps(p) }
     fn store(self, p: *mut f32) { _mm256_storeu_ps(p, self) }
+    fn prefetch(p: *const f32) { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     fn multiply_add(self, a: Self, b: Self) -> Self { _mm256_fmadd_ps(a, b, self) }
     fn add(self, other: Self) -> Self { _mm256_add_ps(self, other) }
     fn subtract(self, other: Self) -> Self { _mm256_sub_ps(self, other) }
@@ -29,6 +30,7 @@ vector! { __m512, 16:
     fn splat(x: f32) -> Self { _mm512_set1_ps(x) }
     fn load(p: *const f32) -> Self { _mm512_loadu_ps(p) }
     fn store(self, p: *mut f32) { _mm512_storeu_ps(p, self) }
+    fn prefetch(p: *const f32) { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     fn multiply_add(self, a: Self, b: Self) -> Self { _mm512_fmadd_ps(a, b, self) }
     fn add(self, other: Self) -> Self { _mm512_add_ps(self, other) }
     fn subtract(self, other: Self) -> Self { _mm512_sub_ps(self, other) }
