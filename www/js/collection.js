@@ -1,5 +1,6 @@
 /** Pictures to be searched, and the grid that shows them, best first. */
 import { byId, element } from './dom.js';
+import { thumbnail } from './thumbnail.js';
 
 /**
  * @typedef {object} Picture
@@ -22,6 +23,7 @@ export class Collection {
   /** @type {Picture[]} in the order in which they came */ #pictures = [];
   /** @type {Picture[]} as they are shown */ #ranked = [];
   #made = 0;
+  /** Small copies are made one after the other: large pictures take much memory. */ #copying = Promise.resolve();
 
   /** @param {(picture: Picture) => void} onPress */
   constructor(onPress) {
@@ -40,16 +42,17 @@ export class Collection {
   /** @param {Blob} blob */
   add(blob) {
     const name = /** @type {File} */ (blob).name || `Picture ${++this.#made}`;
-    const url = URL.createObjectURL(blob);
+    const image = element('img', { alt: name });
     const value = element('span', { className: 'tile-value' });
     const tile = element('button', { type: 'button', className: 'tile', title: name },
-      element('img', { src: url, alt: name, decoding: 'async' }), value);
+      image, value);
     /** @type {Picture} */
     const picture = { blob, name, tile: element('li', {}, tile), value };
     tile.addEventListener('click', () => this.onPress(picture));
     this.#pictures.push(picture);
     this.#ranked.push(picture);
     grid.append(picture.tile);
+    this.#copying = this.#copying.then(() => showSmall(blob, image));
   }
 
   /** The next picture that the model has not seen. */
@@ -68,11 +71,11 @@ export class Collection {
     const others = (/** @type {Picture} */ one) => one !== picture;
     this.#pictures = this.#pictures.filter(others);
     this.#ranked = this.#ranked.filter(others);
-    release(picture);
+    picture.tile.remove();
   }
 
   clear() {
-    this.#pictures.forEach(release);
+    grid.replaceChildren();
     this.#pictures = [];
     this.#ranked = [];
   }
@@ -119,8 +122,9 @@ export class Collection {
   }
 }
 
-/** @param {Picture} picture */
-function release({ tile }) {
-  URL.revokeObjectURL(tile.querySelector('img').src);
-  tile.remove();
+/** What cannot be decoded stays without a picture; whoever looks at it will say so. @param {Blob} blob @param {HTMLImageElement} image */
+async function showSmall(blob, image) {
+  const bitmap = await createImageBitmap(blob).catch(() => undefined);
+  if (bitmap && image.isConnected) image.src = thumbnail(bitmap)?.toDataURL('image/jpeg', 0.85) ?? '';
+  bitmap?.close();
 }

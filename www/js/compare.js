@@ -37,12 +37,13 @@ class Side {
   async look(model, frame, signal, live, name) {
     const result = await model.classify(frame, { topK: 5, signal });
     const { total } = result.timing;
-    this.ms = live && this.ms !== undefined ? this.ms + NEW * (total - this.ms) : total;
+    const ms = live && this.ms !== undefined ? this.ms + NEW * (total - this.ms) : total;
+    this.ms = ms;
     const { predictions, confident } = live ? this.#steady.next(result, model.info) : result;
     this.says = confident ? predictions[0]?.label : undefined;
     this.place.show(inWords({ predictions, confident }, model.info.unknown), name);
-    this.#time.textContent = `${milliseconds(this.ms)} ms`;
-    this.#list.replaceChildren(...predictions.slice(0, ROWS).map(({ label, score }, i) => element('li', { className: i ? '' : 'first' },
+    this.#time.textContent = `${milliseconds(ms)} ms`;
+    this.#list.replaceChildren(...predictions.slice(0, ROWS).map((/** @type {any} */ { label, score }, /** @type {number} */ i) => element('li', { className: i ? '' : 'first' },
       element('span', { className: 'label', textContent: label }), element('span', { className: 'score', textContent: percent(score) }))));
   }
 

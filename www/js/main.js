@@ -208,7 +208,7 @@ function comeIntoSight() {
   byId('stage').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
 }
 
-/** A picture takes the place of the camera. @param {File | string} source @param {string} name */
+/** A picture takes the place of the camera. @param {Blob | string} source @param {string} name */
 function showPicture(source, name) {
   stopCamera();
   comeIntoSight();

@@ -110,7 +110,7 @@ export function teachPanel({ onWork, onNothing, onError }) {
       mean.set(label, before === undefined ? score : SMOOTHING * before + (1 - SMOOTHING) * score);
     }
     lessons.show(mean);
-    const best = predictions.reduce((a, b) => ((mean.get(b.label) ?? 0) > (mean.get(a.label) ?? 0) ? b : a));
+    const best = predictions.reduce((/** @type {any} */ a, /** @type {any} */ b) => ((mean.get(b.label) ?? 0) > (mean.get(a.label) ?? 0) ? b : a));
     const sure = best.similarity >= ALIKE;
     answer.show({ name: sure ? best.label : 'None of these', score: sure ? percent(mean.get(best.label) ?? 0) : '', sure });
     announce(sure ? { label: best.label, score: mean.get(best.label) } : { label: 'None of these' });

@@ -73,7 +73,7 @@ export const viewer = {
   },
 
   /**
-   * @param {File | string} source @param {string} name what it shows, for those who do not see it
+   * @param {Blob | string} source @param {string} name what it shows, for those who do not see it
    * @returns {Promise<boolean>} false where another one came in between
    */
   async picture(source, name) {
