@@ -25,6 +25,7 @@ const list = byId('teach-things');
 export class Lessons {
   /** @type {Thing[]} */ #things = [];
   #made = 0;
+  /** Lets the button go that is held. */ #release = () => {};
 
   /**
    * @param {{
@@ -34,6 +35,8 @@ export class Lessons {
    */
   constructor(events) {
     this.events = events;
+    // A question of the browser, such as for the camera, takes the pointer away without a word.
+    addEventListener('blur', () => this.#release());
     this.add();
     this.add();
   }
@@ -90,6 +93,7 @@ export class Lessons {
     const release = () => {
       if (!button.dataset.held) return;
       delete button.dataset.held;
+      this.#release = () => {};
       timer = setTimeout(() => this.events.hold(undefined), Math.max(0, since + TAP - performance.now()));
     };
     button.addEventListener('pointerdown', (event) => {
@@ -97,6 +101,7 @@ export class Lessons {
       clearTimeout(timer);
       button.setPointerCapture(event.pointerId);
       button.dataset.held = 'true';
+      this.#release = release;
       since = performance.now();
       this.events.hold(thing.label);
     });

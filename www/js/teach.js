@@ -38,10 +38,9 @@ export function teachPanel({ onWork, onNothing, onError }) {
     hold(label) {
       held = label;
       if (label === undefined) return;
-      if (viewer.kind === 'none') {
-        held = undefined;
-        onNothing();
-      } else if (!viewer.live) {
+      // What comes then is taught, if the button is still held.
+      if (viewer.kind === 'none') onNothing();
+      else if (!viewer.live) {
         waiting.push({ label, source: viewer.source });
         held = undefined;
         onWork();
@@ -169,7 +168,6 @@ export function teachPanel({ onWork, onNothing, onError }) {
 
     clear() {
       answer.clear();
-      held = undefined;
       mean = new Map();
       lessons.show(mean);
     },
