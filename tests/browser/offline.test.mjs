@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDemo, WAIT } from './support/demo.mjs';
-import { OUT, ROOT } from './support/paths.mjs';
+import { OUT, outFolder, ROOT } from './support/paths.mjs';
 
 const folder = join(OUT, 'offline-demo');
 
@@ -43,6 +43,22 @@ test('what is kept is what the page needs, in less than 12 MB, and its version i
   for (const file of files) assert.doesNotMatch(file, /\.d\.ts$|\.md$|sw\.js/);
   const bytes = files.reduce((sum, file) => sum + readFileSync(join(folder, file)).length, 0);
   assert.ok(bytes < 12e6, `${bytes} bytes`);
+});
+
+test('addresses that the manifest of the package has come into the page, and none that it has not', () => {
+  const place = outFolder('addresses');
+  const source = readFileSync(join(ROOT, 'www/index.html'), 'utf8');
+  const page = (manifest) => {
+    writeFileSync(join(place, 'index.html'), source);
+    writeFileSync(join(place, 'package.json'), JSON.stringify(manifest));
+    execFileSync('node', [join(ROOT, 'scripts/addresses.mjs'), place, join(place, 'package.json')]);
+    return readFileSync(join(place, 'index.html'), 'utf8');
+  };
+  assert.equal(page({}), source);
+  const known = page({ homepage: 'https://example.org/demo/', repository: { url: 'git+https://example.org/source.git' } });
+  assert.match(known, /og:url" content="https:\/\/example\.org\/demo\/"/);
+  assert.match(known, /og:image" content="https:\/\/example\.org\/demo\/preview\.jpg"/);
+  assert.match(known, /<a href="https:\/\/example\.org\/source">/);
 });
 
 test('a newer page takes the place of the one that is kept, at the next visit', async (t) => {
