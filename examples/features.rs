@@ -15,7 +15,7 @@ fn main() -> Result<()> {
         for path in [a, b] {
             let input = model.preprocess.apply(&RgbImage::open(path)?)?;
             // Images are (H, W, 3); a run takes a batch of them.
-            let input = input.reshape(model.options(1).input_shape())?;
+            let input = input.reshape(model.input_shape(1))?;
             features.push(session.run(&input).await?[0].to_f32().into_owned());
         }
         let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();

@@ -1,5 +1,6 @@
 //! Images to labels.
 
+mod clip;
 mod preparation;
 
 use std::{sync::Arc, time::Duration};
@@ -9,7 +10,7 @@ pub use preparation::ClassifierPreparation;
 use crate::{
     error::{Error, Result},
     gpu::{Allocations, Frame, WeightStore},
-    image::{Preprocess, RgbImage},
+    image::{Preprocess, RgbImage, Views},
     models::{BuildOptions, Model},
     ops::TopK,
     platform::{self, Stopwatch},
@@ -139,7 +140,7 @@ impl Classifier {
         self.session.stats()
     }
 
-    /// The best classes of each image, best first.
+    /// The best classes of each image, best first. A model of clips takes each for a clip that stands still.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for more images than [`Classifier::batch`] or none, or an image that is too thin to be resized;
@@ -147,14 +148,21 @@ impl Classifier {
     /// [`Session::run`].
     pub async fn classify(&mut self, images: &[RgbImage]) -> Result<(Vec<Vec<Prediction>>, Timings)> {
         let watch = Stopwatch::start();
-        let inputs = platform::par_map(images, |image| self.model.preprocess.apply(image));
-        let inputs = inputs.into_iter().collect::<Result<Vec<Tensor>>>()?;
+        let (preprocess, frames) = (&self.model.preprocess, self.model.architecture.frames());
+        let inputs = match frames {
+            1 => platform::par_map(images, |image| preprocess.apply(image)).into_iter().collect::<Result<_>>()?,
+            _ => {
+                let still = |image| Views::default().inputs(preprocess, [1, frames], &|_| image);
+                images.iter().map(still).collect::<Result<Vec<_>>>()?.concat()
+            }
+        };
         let preprocess = watch.elapsed();
         let (predictions, model) = self.classify_inputs(&inputs).await?;
         Ok((predictions.into_iter().collect::<Result<_>>()?, Timings { preprocess, model }))
     }
 
-    /// As [`Classifier::classify`], of what [`crate::image::Preprocess::apply`] made of each image, with the time the model took.
+    /// As [`Classifier::classify`], of what [`crate::image::Preprocess::apply`] made of each image, or [`crate::image::Views::inputs`] of
+    /// each clip, with the time the model took.
     /// An image whose output is not a number does not take the others with it.
     ///
     /// # Errors
@@ -165,31 +173,46 @@ impl Classifier {
             return Err(Error::InvalidArgument(format!("{} images do not fit a batch of {}", inputs.len(), self.batch)));
         }
         let watch = Stopwatch::start();
-        let [h, w] = self.model.preprocess.size;
-        let mut values = Vec::with_capacity(self.batch * h * w * 3);
-        for input in inputs {
-            values.extend_from_slice(&input.to_f32());
-        }
-        if values.len() != inputs.len() * h * w * 3 {
-            return Err(Error::InvalidArgument(format!("the model takes images of {h} x {w} pixels")));
-        }
-        // The places of an incomplete batch stay black.
-        values.resize(self.batch * h * w * 3, 0.0);
-        let input = Tensor::from_f32([self.batch, h, w, 3], values)?;
-        let outputs = self.session.run(&input).await?;
+        let outputs = self.run_inputs(inputs).await?;
         let model = watch.elapsed();
         let best = outputs.first().map(|t| t.to_f32().into_owned()).unwrap_or_default();
         let rows = best.chunks_exact(self.top_k * 2).take(inputs.len());
         Ok((rows.map(|row| self.predictions(row)).collect(), model))
     }
 
+    /// The outputs of a batch, which may be incomplete.
+    async fn run_inputs(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let shape = self.model.input_shape(self.batch);
+        let mut values = Vec::with_capacity(shape.len());
+        for input in inputs {
+            values.extend_from_slice(&input.to_f32());
+        }
+        if values.len() != inputs.len() * (shape.len() / self.batch) {
+            let ([h, w], frames) = (self.model.preprocess.size, self.model.architecture.frames());
+            let clip = if frames > 1 { format!("clips of {frames} ") } else { String::new() };
+            return Err(Error::InvalidArgument(format!("the model takes {clip}images of {h} x {w} pixels")));
+        }
+        // The places of an incomplete batch stay black.
+        values.resize(shape.len(), 0.0);
+        self.session.run(&Tensor::from_f32(shape, values)?).await
+    }
+
+    /// That one image is all that the model takes.
+    fn takes_images(&self) -> Result<()> {
+        match self.model.architecture.frames() {
+            1 => Ok(()),
+            frames => Err(Error::InvalidArgument(format!("the model takes clips of {frames} frames, not single images"))),
+        }
+    }
+
     /// The best classes of one frame, from a classifier that was made for frames.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a classifier made for batches, a map of a model whose head allows none, or of a class that it
+    /// [`Error::InvalidArgument`] for a classifier made for batches, a model of clips, a map of a model whose head allows none, or of a class that it
     /// does not have; [`Error::Config`] when the model's output is not a number; those of [`Session::run_frame`] and, for the map of
     /// a class, [`Session::new`].
     pub async fn classify_frame(&mut self, frame: &Frame<'_>, options: FrameOptions) -> Result<FrameResult> {
+        self.takes_images()?;
         let FrameOptions { scores, map } = options;
         if map.is_some() && self.map_size.is_none() {
             let reason = "there are no class activation maps of this model: its head is too large for them on this device, or no \
@@ -241,6 +264,7 @@ impl Classifier {
     /// [`Error::InvalidArgument`] for a model without such an input or a classifier made for batches; those of
     /// [`Session::run_frame`].
     pub async fn embed_frame(&mut self, frame: &Frame<'_>) -> Result<Tensor> {
+        self.takes_images()?;
         let (outputs, _) = self.session.run_frame(frame, &self.model.preprocess, &["pooled"]).await?;
         let pooled = outputs.into_iter().next();
         pooled.ok_or_else(|| Error::InvalidArgument("the session gave nothing for `pooled`".into()))
@@ -267,6 +291,7 @@ impl Classifier {
     /// # Errors
     /// Those of [`Session::new`], as a session for them is made at the first call, and of [`Session::run_frame`].
     pub async fn features(&mut self, frame: &Frame<'_>) -> Result<Vec<(String, Tensor)>> {
+        self.takes_images()?;
         let (session, names) = match &mut self.features {
             Some(features) => features,
             none => {
@@ -286,8 +311,9 @@ impl Classifier {
     /// # Errors
     /// Those of [`Session::profile`].
     pub async fn profile(&mut self) -> Result<Vec<Timing>> {
-        let [h, w] = self.model.preprocess.size;
-        let input = Tensor::from_f32([self.batch, h, w, 3], vec![0.5; self.batch * h * w * 3])?;
+        let shape = self.model.input_shape(self.batch);
+        let values = vec![0.5; shape.len()];
+        let input = Tensor::from_f32(shape, values)?;
         Ok(self.session.profile(&input).await?.1)
     }
 

@@ -50,7 +50,7 @@ mod weights;
 
 pub use classify::{Classifier, Prediction, Timings};
 pub use error::{Error, ErrorKind, Result, WeightReport};
-pub use image::{Preprocess, RgbImage};
+pub use image::{Preprocess, RgbImage, Views};
 pub use labels::Labels;
 pub use models::{Model, ModelOptions};
 pub use session::{Device, DeviceKind};

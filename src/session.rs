@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     gpu::{self, AdapterSummary, Frame, GpuDevice, GpuExecutor, Pixels, WeightStore},
     graph::{Graph, Layout, arrange},
-    image::{Preprocess, RgbImage},
+    image::{Filter, Preprocess, RgbImage},
     platform::Stopwatch,
     tensor::Tensor,
 };
@@ -119,6 +119,15 @@ enum Executor {
     Gpu(Box<GpuExecutor>),
 }
 
+impl Executor {
+    async fn run(&mut self, input: &Tensor) -> Result<Vec<Tensor>> {
+        match self {
+            Self::Cpu(executor) => executor.run(&[input]),
+            Self::Gpu(executor) => executor.run(&[input]).await,
+        }
+    }
+}
+
 /// A graph prepared for one device, batch and input size.
 ///
 /// Its futures block their thread natively while they compute or wait for the device (see [`GpuDevice`]); in browsers they do so on
@@ -168,19 +177,16 @@ impl Session {
     /// # Errors
     /// [`Error::InvalidArgument`] for an input of another shape; [`Error::DeviceLost`] and [`Error::Gpu`].
     pub async fn run(&mut self, input: &Tensor) -> Result<Vec<Tensor>> {
-        let values = match &mut self.executor {
-            Executor::Cpu(executor) => executor.run(&[input]),
-            Executor::Gpu(executor) => executor.run(&[input]).await,
-        };
-        self.outputs.iter().zip(values?).map(arranged).collect()
+        let values = self.executor.run(input).await?;
+        self.outputs.iter().zip(values).map(arranged).collect()
     }
 
     /// Runs the model, whose only input is one image, on a frame; the named results in this order. On a GPU the image is resized
-    /// and normalised there, in the same submission.
+    /// and normalised there, in the same submission, where that is by the bicubic filter.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] when there is no result of a name, the frame's pixels are not what it says, or a texture meets
-    /// the CPU; those of [`Preprocess::plan`] and [`GpuExecutor::run_frame`].
+    /// the CPU or the bilinear filter; those of [`Preprocess::plan`] and [`GpuExecutor::run_frame`].
     pub async fn run_frame(
         &mut self,
         frame: &Frame<'_>,
@@ -193,18 +199,18 @@ impl Session {
         };
         let wanted = names.iter().map(place).collect::<Result<Vec<usize>>>()?;
         match &mut self.executor {
-            Executor::Gpu(executor) => {
+            Executor::Gpu(executor) if preprocess.filter == Filter::Bicubic => {
                 let (outputs, times) = executor.run_frame(frame, preprocess, &wanted).await?;
                 let outputs = wanted.iter().map(|i| &self.outputs[*i]).zip(outputs).map(arranged).collect::<Result<_>>()?;
                 Ok((outputs, FrameTimes { preprocess: Duration::ZERO, model: times.device, readback: times.readback }))
             }
-            Executor::Cpu(executor) => {
+            executor => {
                 let watch = Stopwatch::start();
                 let input = preprocess.apply(&host_image(frame)?)?;
                 let [h, w] = preprocess.size;
                 let input = input.reshape([1, h, w, 3])?;
                 let preprocess = watch.elapsed();
-                let outputs = executor.run(&[&input])?;
+                let outputs = executor.run(&input).await?;
                 let model = watch.elapsed() - preprocess;
                 let outputs = wanted.iter().map(|i| arranged((&self.outputs[*i], outputs[*i].clone()))).collect::<Result<_>>()?;
                 Ok((outputs, FrameTimes { preprocess, model, readback: Duration::ZERO }))

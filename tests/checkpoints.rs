@@ -18,7 +18,7 @@ mod wrapped;
 use std::{collections::HashMap, path::Path};
 
 use common::{
-    manifest::{Manifest, rel_err},
+    manifest::{Manifest, channels_last, rel_err},
     pth_writer::write_pth,
 };
 use pollster::block_on;
@@ -42,13 +42,11 @@ fn logits(manifest: &Manifest, path: &Path, arch: Option<&str>) -> Vec<f32> {
 /// Logits of a manifest's first case on the CPU.
 fn logits_of(manifest: &Manifest, model: &Model) -> Vec<f32> {
     let input = manifest.input(&manifest.cases[0].id);
-    let &[b, c, h, w] = input.shape().dims() else { panic!("{}", input.shape()) };
-    let options = BuildOptions { batch: b, size: [h, w], top_k: None, class_activation: false };
+    let &[batch, .., height, width] = input.shape().dims() else { panic!("{}", input.shape()) };
+    let options = BuildOptions { batch, size: [height, width], top_k: None, class_activation: false };
     let graph = model.graph(&options).unwrap().select(&["logits"]).unwrap();
     let mut session = block_on(Session::new(&graph, &Device::Cpu)).unwrap();
-    let src = input.to_f32();
-    let values = (0..src.len()).map(|i| src[(i / (h * w * c) * c + i % c) * h * w + i / c % (h * w)]).collect();
-    block_on(session.run(&Tensor::from_f32([b, h, w, c], values).unwrap())).unwrap()[0].to_f32().into_owned()
+    block_on(session.run(&channels_last(&input))).unwrap()[0].to_f32().into_owned()
 }
 
 fn expected(manifest: &Manifest) -> Vec<f32> {

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    manifest::{Case, Manifest, rel_err},
+    manifest::{Case, Manifest, channels_last, rel_err},
     runtimes::{self, Runtime},
 };
 use libtest_mimic::{Arguments, Trial};
@@ -28,7 +28,7 @@ const LOGITS: f64 = 1e-4;
 const STAGES: f64 = 3e-4;
 
 /// Small models of every form of every family, of which the official implementations' traces are there too.
-const MICRO: [&str; 9] = [
+const MICRO: [&str; 10] = [
     "mambavision_micro",
     "mila_micro",
     "mambaout_micro",
@@ -38,6 +38,7 @@ const MICRO: [&str; 9] = [
     "vmamba_micro",
     "vmamba_micro_s2",
     "vmamba_micro_v0",
+    "videomamba_micro",
 ];
 /// Published variants, and a small model without a trace.
 const WHOLE: [&str; 6] = ["mambavision_t", "mila_t", "mambaout_femto", "vim_t", "vmamba_t", "videomamba_micro_image"];
@@ -49,20 +50,9 @@ fn model(manifest: &Manifest) -> Model {
     Model::new(weights, Some(&config.to_string()), &ModelOptions::default()).unwrap()
 }
 
-/// `[B, 3, H, W]` as the graph's `[B, H, W, 3]`.
-fn channels_last(input: &Tensor) -> Tensor {
-    let &[b, c, h, w] = input.shape().dims() else { panic!("input {}", input.shape()) };
-    let (src, mut out) = (input.to_f32(), vec![0.0; input.shape().len()]);
-    for (i, v) in src.iter().enumerate() {
-        let (image, channel, at) = (i / (c * h * w), i / (h * w) % c, i % (h * w));
-        out[(image * h * w + at) * c + channel] = *v;
-    }
-    Tensor::from_f32([b, h, w, c], out).unwrap()
-}
-
 fn graph_for(model: &Model, input: &Tensor) -> Graph {
-    let dims = input.shape().dims();
-    model.graph(&BuildOptions { batch: dims[0], size: [dims[2], dims[3]], top_k: None, class_activation: false }).unwrap()
+    let &[batch, .., height, width] = input.shape().dims() else { panic!("{}", input.shape()) };
+    model.graph(&BuildOptions { batch, size: [height, width], top_k: None, class_activation: false }).unwrap()
 }
 
 type Run = dyn Fn(&Graph, &Tensor) -> Vec<Tensor> + Send + Sync;
@@ -303,7 +293,7 @@ fn arranged(got: &Tensor, part: Part, want: &Tensor, name: &str) -> Vec<f32> {
     let is_map = want.shape().rank() == 4 && got.shape().rank() == 4;
     let cube = want.shape().dims().windows(2).skip(1).all(|pair| pair[0] == pair[1]);
     let last = is_map && !cube && got.shape().dims()[..3] == want.shape().dims()[..3];
-    let first = name.contains(".scan.") || (want.shape().rank() == 4 && !name.contains(".rope") && !last);
+    let first = name.contains(".scan.") || (want.shape().rank() >= 4 && !name.contains(".rope") && !last);
     let count = if first { want.shape().dims()[1] } else { want.shape().last() };
     let start = part.start(width, count);
     let rows: Vec<&[f32]> = values.chunks_exact(width).map(|row| &row[start..start + count]).collect();

@@ -4,23 +4,27 @@ use crate::{Caps, EmbedTokens, Io, Kernel, run_of, worthwhile};
 
 impl Kernel for EmbedTokens {
     fn parts(&self, caps: &Caps) -> usize {
-        worthwhile(self.images * self.tokens, self.channels / 4, caps)
+        worthwhile(self.samples * self.tokens, self.channels / 4, caps)
     }
 
     unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, _: &mut [f32]) {
         let c = self.channels;
-        for row in run_of(self.images * self.tokens, self.parts(caps), part) {
-            let (image, token) = (row / self.tokens, row % self.tokens);
-            let value = if token == self.at {
-                &io.read(1)[..c]
-            } else {
-                let patch = image * (self.tokens - 1) + token - usize::from(token > self.at);
-                &io.read(0)[patch * c..][..c]
+        let row_of = |operand: usize, row: usize| &io.read(operand)[row * c..][..c];
+        let patches = ((self.tokens - 1) / self.frames).max(1);
+        for row in run_of(self.samples * self.tokens, self.parts(caps), part) {
+            let (sample, token) = (row / self.tokens, row % self.tokens);
+            let patch = token - usize::from(token > self.at);
+            let place = patch % patches;
+            let (value, position) = match token == self.at {
+                true => (row_of(1, 0), token),
+                false => (row_of(0, sample * (self.tokens - 1) + patch), place + usize::from(place >= self.at)),
             };
-            let position = &io.read(2)[token * c..][..c];
             // SAFETY: every row belongs to one part.
             let out = unsafe { io.write(row * c..(row + 1) * c) };
-            out.iter_mut().zip(value).zip(position).for_each(|((out, v), p)| *out = v + p);
+            out.iter_mut().zip(value).zip(row_of(2, position)).for_each(|((out, v), p)| *out = v + p);
+            if token != self.at {
+                out.iter_mut().zip(row_of(3, patch / patches)).for_each(|(out, p)| *out += p);
+            }
         }
     }
 }

@@ -129,18 +129,20 @@ pub struct LayerNorm {
     pub centred: bool,
 }
 
-/// Reads patches `(images, tokens - 1, channels)`, the class token, and positions `(tokens, channels)`. Writes `(images, tokens,
-/// channels)`.
+/// Reads patches `(samples, tokens - 1, channels)`, the class token, positions of the tokens of one frame, and positions `(frames, channels)`
+/// of the frames. Writes `(samples, tokens, channels)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbedTokens {
     /// Batch.
-    pub images: usize,
-    /// Tokens an image, the class token among them.
+    pub samples: usize,
+    /// Tokens a sample, the class token among them.
     pub tokens: usize,
     /// Channels.
     pub channels: usize,
     /// Where the class token stands.
     pub at: usize,
+    /// Frames of a sample.
+    pub frames: usize,
 }
 
 /// Reads `(images, tokens, channels)`, writes `(images, channels)`.

@@ -37,8 +37,11 @@ impl ClassifierPreparation {
         let map_size = map_size(&graph, device);
         let pooled = graph.outputs().iter().any(|o| o.name == "pooled");
         let mut names = vec!["top_k"];
-        if frames {
+        // The scores of a clip are means over views.
+        if frames || model.architecture.frames() > 1 {
             names.push("logits");
+        }
+        if frames {
             names.extend(map_size.map(|_| "class_activation"));
             names.extend(pooled.then_some("pooled"));
         }

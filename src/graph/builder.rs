@@ -124,10 +124,14 @@ impl Builder {
         self.op(module(w), Conv2d { stride, padding: kernel / 2, epilogue }, inputs)
     }
 
-    /// `nn.Conv2d` with a square kernel, bias and no padding: patches of an image.
-    pub fn patches(&mut self, w: &Reader, x: Value, n: usize, kernel: usize, stride: usize) -> Result<Value> {
+    /// `nn.Conv2d` with a square kernel, bias and no padding: patches of an image; or, where `clip`, `nn.Conv3d` over one frame at a time.
+    pub fn patches(&mut self, w: &Reader, x: Value, n: usize, kernel: usize, stride: usize, clip: bool) -> Result<Value> {
         let c = self.shape(x).last();
-        let inputs = vec![x, self.weight(w, "weight", &[n, c, kernel, kernel])?, self.weight(w, "bias", &[n])?];
+        let weight = match clip {
+            true => w.get("weight", &[n, c, 1, kernel, kernel])?.reshape([n, c, kernel, kernel])?,
+            false => w.get("weight", &[n, c, kernel, kernel])?,
+        };
+        let inputs = vec![x, self.constant(w.path("weight"), weight), self.weight(w, "bias", &[n])?];
         self.op(module(w), Conv2d { stride, padding: 0, epilogue: Epilogue::biased(true) }, inputs)
     }
 

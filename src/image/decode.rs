@@ -1,4 +1,4 @@
-//! Image files to [`RgbImage`]: JPEG, PNG, WebP, BMP, TIFF, and the first frame of a GIF. Native only.
+//! Image files to [`RgbImage`]: JPEG, PNG, WebP, BMP, TIFF and GIF; of what moves the first frame, or all. Native only.
 //!
 //! The format is told from the content, never from the name. One rule holds for all formats, devices and runtimes, that of timm
 //! behind Pillow's `convert("RGB")`, because the models were trained behind it: alpha is dropped, not blended; grey and palettes are
@@ -12,9 +12,12 @@
 //! * A file that lacks nothing but its end marker is whole.
 
 mod foreign;
+mod frames;
 mod jpeg;
 mod png;
 mod tiff;
+
+pub use frames::is_animated;
 
 use std::{
     fs::File,
@@ -35,7 +38,7 @@ pub const MAX_PIXELS: u64 = if cfg!(fuzzing) { 1 << 20 } else { 256 << 20 };
 pub const MAX_BYTES: u64 = if cfg!(fuzzing) { 1 << 25 } else { 1 << 30 };
 
 /// Usual endings of the formats that are decoded.
-pub const EXTENSIONS: [&str; 10] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff"];
+pub const EXTENSIONS: [&str; 11] = ["jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "bmp", "gif", "tif", "tiff"];
 /// Usual endings of pictures that are not: reading them gives an error that names their format.
 pub const FOREIGN_EXTENSIONS: [&str; 38] = [
     "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "jpx", "psd", "psb", "svg", "svgz", "pdf", "eps", "ico", "tga", "exr",
@@ -49,20 +52,7 @@ impl RgbImage {
     /// # Errors
     /// [`Error::Io`] when the file cannot be read (missing, a folder, no permission), [`Error::Image`] as [`RgbImage::decode`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let io = |source| Error::io(path, source);
-        let file = File::open(path).map_err(io)?;
-        let known = file.metadata().map_err(io)?;
-        if known.is_dir() {
-            return Err(io(std::io::ErrorKind::IsADirectory.into()));
-        }
-        let name = path.display().to_string();
-        let mut bytes = Vec::with_capacity(known.len().min(MAX_BYTES) as usize);
-        // The length is only a hint: devices and pipes report 0 and may never end.
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(Error::image(name, format!("the file is larger than {} MiB", MAX_BYTES >> 20)));
-        }
+        let (name, bytes) = read(path.as_ref())?;
         Self::decode(&name, &bytes)
     }
 
@@ -89,7 +79,7 @@ impl RgbImage {
         };
         image.pixels.apply_orientation(image.orientation);
         let (width, height) = (image.pixels.width(), image.pixels.height());
-        let note = image.note;
+        let note = image.note.or_else(|| frames::moves(bytes).then_some(MOVES));
         Self::new(width, height, to_rgb(image.pixels)).map(|image| image.noted(note)).map_err(|e| Error::image(name, e))
     }
 }
@@ -101,6 +91,26 @@ struct Decoded {
     note: Option<&'static str>,
 }
 
+/// A file's name and its bytes.
+fn read(path: &Path) -> Result<(String, Vec<u8>)> {
+    let io = |source| Error::io(path, source);
+    let file = File::open(path).map_err(io)?;
+    let known = file.metadata().map_err(io)?;
+    if known.is_dir() {
+        return Err(io(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let name = path.display().to_string();
+    let mut bytes = Vec::with_capacity(known.len().min(MAX_BYTES) as usize);
+    // The length is only a hint: devices and pipes report 0 and may never end.
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::image(name, format!("the file is larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    Ok((name, bytes))
+}
+
+/// What is said of an animation of which an image is made.
+const MOVES: &str = "it moves: only its first frame counts";
 /// Why a file whose data end early is refused.
 const TRUNCATED: &str = "its data end early: the file is truncated";
 

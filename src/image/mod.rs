@@ -1,9 +1,10 @@
 //! Images: decoding files into 8-bit RGB and turning those pixels into the tensor a model takes.
 //!
 //! [`RgbImage`] is the common ground: [`decode`] makes one from JPEG, PNG, WebP, BMP, TIFF and GIF (native only; in a browser the
-//! page decodes), [`Preprocess`] turns one into an F32 tensor `[H, W, 3]`.
+//! page decodes), [`Preprocess`] turns one into an F32 tensor `[H, W, 3]`, and [`Views`] several into one `[T, H, W, 3]`.
 
 mod bilinear;
+mod clip;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod decode;
 mod plan;
@@ -11,7 +12,8 @@ mod preprocess;
 mod resize;
 mod tables;
 
-pub use plan::{CropMode, ResizePlan};
+pub use clip::Views;
+pub use plan::{CropMode, Filter, Place, ResizePlan};
 pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, MAX_TARGET, Preprocess};
 pub use tables::{AxisTable, ResizeTables};
 
@@ -67,7 +69,8 @@ impl RgbImage {
         &self.pixels
     }
 
-    /// What was wrong with the file and repaired when it was decoded, as the end of a sentence about it; `None` for a sound one.
+    /// What was wrong with the file and repaired when it was decoded, or that it moves, as the end of a sentence about it; `None` for a
+    /// sound picture.
     pub fn note(&self) -> Option<&'static str> {
         self.note
     }

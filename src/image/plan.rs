@@ -52,6 +52,38 @@ impl FromStr for CropMode {
     }
 }
 
+/// How pixels between pixels are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Filter {
+    /// Bicubic with antialiasing, as Pillow does it: what nearly all models of images were trained behind.
+    #[default]
+    Bicubic,
+    /// Bilinear without antialiasing, as OpenCV does it: what models of clips and of segmentation were trained behind.
+    Bilinear,
+}
+
+impl Filter {
+    /// The name in configuration files: `bicubic` or `bilinear`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bicubic => "bicubic",
+            Self::Bilinear => "bilinear",
+        }
+    }
+}
+
+/// Which part of a resized image that is larger than the target is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// The top, or the left.
+    Start,
+    /// The middle.
+    #[default]
+    Middle,
+    /// The bottom, or the right.
+    End,
+}
+
 /// What the transform does to an image of one size. Heights come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResizePlan {

@@ -1,8 +1,8 @@
 //! The evaluation transform of timm, bit for bit: resize (bicubic with antialiasing, on 8-bit values, as Pillow does it),
-//! centre crop or pad, scale to 0..1, normalise.
+//! centre crop or pad, scale to 0..1, normalise; and that of clips, which resizes as OpenCV does.
 
 use super::{
-    CropMode, ResizePlan, RgbImage, plan,
+    CropMode, Filter, Place, ResizePlan, RgbImage, bilinear, plan,
     resize::{Axis, resize},
 };
 use crate::{
@@ -27,6 +27,8 @@ pub struct Preprocess {
     pub crop_pct: f64,
     /// What happens to images of another aspect ratio.
     pub crop_mode: CropMode,
+    /// How images are resized.
+    pub filter: Filter,
     /// Subtracted from each channel (R, G, B) after scaling to 0..1.
     pub mean: [f32; 3],
     /// Divides each channel (R, G, B) after that.
@@ -36,7 +38,8 @@ pub struct Preprocess {
 impl Preprocess {
     /// ImageNet's mean and deviation, the whole image (`crop_pct` 1) cropped at the centre to `size` = `[h, w]` pixels.
     pub fn imagenet(size: [usize; 2]) -> Self {
-        Self { size, crop_pct: 1.0, crop_mode: CropMode::Center, mean: IMAGENET_MEAN, std: IMAGENET_STD }
+        let (crop_mode, filter) = (CropMode::Center, Filter::Bicubic);
+        Self { size, crop_pct: 1.0, crop_mode, filter, mean: IMAGENET_MEAN, std: IMAGENET_STD }
     }
 
     /// Checks every field.
@@ -75,19 +78,39 @@ impl Preprocess {
 
     /// The input tensor of one image: F32 `[H, W, 3]`, channels last, normalised.
     ///
-    /// The 8-bit values before normalisation equal Pillow's, and the arithmetic after them is torchvision's in f32, so the
-    /// result equals `timm.data.create_transform(.., interpolation="bicubic")` up to float rounding.
+    /// The 8-bit values before normalisation equal Pillow's, or OpenCV's where the filter is bilinear, and the arithmetic after them is
+    /// torchvision's in f32, so the result equals `timm.data.create_transform(.., interpolation="bicubic")` up to float rounding.
     ///
     /// # Errors
     /// Those of [`Preprocess::plan`].
     pub fn apply(&self, image: &RgbImage) -> Result<Tensor> {
-        let plan = self.plan(image.width(), image.height())?;
+        self.apply_at(image, Place::Middle)
+    }
+
+    /// As [`Preprocess::apply`], of another part of an image that is cropped.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::plan`].
+    pub fn apply_at(&self, image: &RgbImage, place: Place) -> Result<Tensor> {
+        let mut plan = self.plan(image.width(), image.height())?;
+        for axis in 0..2 {
+            let rest = plan.resized[axis].saturating_sub(self.size[axis]) as isize;
+            match place {
+                Place::Start if rest > 0 => plan.crop[axis] = 0,
+                Place::End if rest > 0 => plan.crop[axis] = rest,
+                _ => {}
+            }
+        }
         let [rows, cols] = [0, 1].map(|axis| Window::new(plan.resized[axis], plan.crop[axis], self.size[axis]));
-        let kept = resize(
-            image,
-            &Axis::new(image.height() as usize, plan.resized[0], rows.source..rows.source + rows.len),
-            &Axis::new(image.width() as usize, plan.resized[1], cols.source..cols.source + cols.len),
-        );
+        let [wanted_rows, wanted_cols] = [rows, cols].map(|window| window.source..window.source + window.len);
+        let kept = match self.filter {
+            Filter::Bilinear => bilinear::resize(image, plan.resized, wanted_rows, wanted_cols),
+            Filter::Bicubic => resize(
+                image,
+                &Axis::new(image.height() as usize, plan.resized[0], wanted_rows),
+                &Axis::new(image.width() as usize, plan.resized[1], wanted_cols),
+            ),
+        };
 
         let normal = self.normalised_levels();
         let background = self.fill().map(usize::from);

@@ -1,7 +1,7 @@
 //! The evaluation transform as tables of integers, for a device that resizes images itself.
 
-use super::{Preprocess, preprocess::Window, resize::Axis};
-use crate::error::Result;
+use super::{Filter, Preprocess, preprocess::Window, resize::Axis};
+use crate::error::{Error, Result};
 
 /// What a device needs to do [`Preprocess::apply`] for images of one size, bit for bit.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +34,11 @@ impl Preprocess {
     /// Tables for images of `width` x `height` pixels.
     ///
     /// # Errors
-    /// Those of [`Preprocess::plan`].
+    /// Those of [`Preprocess::plan`]; [`Error::InvalidArgument`] for another filter than the bicubic one.
     pub fn tables(&self, width: u32, height: u32) -> Result<ResizeTables> {
+        if self.filter != Filter::Bicubic {
+            return Err(Error::InvalidArgument("devices resize by bicubic interpolation only".into()));
+        }
         let plan = self.plan(width, height)?;
         let image = [height as usize, width as usize];
         let [rows, columns] = [0, 1].map(|axis| {

@@ -10,6 +10,7 @@ use crate::{
     graph::{Builder, Graph},
     image::Preprocess,
     models::{BuildOptions, Head, MambaOut, MambaVision, Mila, VMamba, VideoMamba, Vim, fit::is_counter, head::Backbone},
+    tensor::Shape,
     weights::{Gains, Reader, Weights},
 };
 
@@ -48,9 +49,19 @@ pub trait Family: Debug + Clone + PartialEq + Send + Sync + 'static {
     /// The published variants; shapes that fit several are taken for the first.
     fn presets() -> Vec<Preset>;
 
-    /// Preprocessing of a model that is none of the presets.
+    /// Preprocessing of most of the published models.
     fn preprocess() -> Preprocess {
         Preprocess::imagenet([224, 224])
+    }
+
+    /// Preprocessing of a model of these sizes that is none of the presets.
+    fn usual(&self) -> Preprocess {
+        Self::preprocess()
+    }
+
+    /// Images of a sample: frames of a clip, for models of clips.
+    fn frames(&self) -> usize {
+        1
     }
 
     /// The name under which this family's code knows the key `key`, where older files call it otherwise; `has` tells what else
@@ -138,6 +149,16 @@ impl Architecture {
         self.classes
     }
 
+    /// Images of a sample: frames of a clip; 1 for models of images.
+    pub fn frames(&self) -> usize {
+        self.sizes.frames()
+    }
+
+    /// What the graph takes: `(B * frames, H, W, 3)`.
+    pub fn input_shape(&self, options: &BuildOptions) -> Shape {
+        Shape::from([options.batch * self.frames(), options.size[0], options.size[1], 3])
+    }
+
     /// The sizes, where the family is `F`.
     pub fn sizes<F: Family>(&self) -> Option<&F> {
         self.sizes.any().downcast_ref()
@@ -148,7 +169,7 @@ impl Architecture {
         Weights::synthetic(name, self.sizes.family().gains)
     }
 
-    /// The graph for images `(B, H, W, 3)` with every weight accounted for; outputs `stem`, `stage0`, .., `pooled` and, with a
+    /// The graph for images `(B, H, W, 3)`, or clips `(B * frames, H, W, 3)`, with every weight accounted for; outputs `stem`, `stage0`, .., `pooled` and, with a
     /// head, `logits`.
     ///
     /// # Errors
@@ -172,7 +193,7 @@ impl Architecture {
     }
 
     fn build_from(&self, name: &str, reader: &Reader, options: &BuildOptions) -> Result<Graph> {
-        let (mut g, family) = (Builder::new(options.input_shape()), self.sizes.family());
+        let (mut g, family) = (Builder::new(self.input_shape(options)), self.sizes.family());
         let backbone = self.backbone(&mut g, reader)?;
         let head = Head { path: family.head, classes: self.classes };
         head.build(&mut g, reader, &backbone, name, options)?;
@@ -186,6 +207,11 @@ impl Architecture {
 
     pub(super) fn validate(&self) -> Result<()> {
         self.sizes.validate()
+    }
+
+    /// Preprocessing where it is none of the presets.
+    pub(super) fn usual(&self) -> Preprocess {
+        self.sizes.usual()
     }
 
     /// The graph up to what the head takes.
@@ -212,6 +238,8 @@ trait Sizes: Debug + Send + Sync {
     fn equal(&self, other: &dyn Sizes) -> bool;
     fn seen(&self) -> Arc<dyn Sizes>;
     fn validate(&self) -> Result<()>;
+    fn usual(&self) -> Preprocess;
+    fn frames(&self) -> usize;
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone>;
 }
 
@@ -236,6 +264,14 @@ impl<F: Family> Sizes for F {
         Family::validate(self)
     }
 
+    fn usual(&self) -> Preprocess {
+        Family::usual(self)
+    }
+
+    fn frames(&self) -> usize {
+        Family::frames(self)
+    }
+
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
         Family::build(self, g, r)
     }
@@ -250,7 +286,6 @@ pub(super) struct Registered {
     pub(super) head: &'static str,
     pub(super) unseen: &'static str,
     pub(super) presets: fn() -> Vec<Preset>,
-    pub(super) preprocess: fn() -> Preprocess,
     pub(super) renamed: fn(&str, Has<'_>) -> Option<String>,
     /// What the tensors show, with a head of no classes.
     pub(super) recognise: fn(&Weights) -> Option<Architecture>,
@@ -269,7 +304,6 @@ impl Registered {
             head: F::HEAD,
             unseen: F::UNSEEN,
             presets: F::presets,
-            preprocess: F::preprocess,
             renamed: F::renamed,
             recognise: |weights| F::recognise(weights).map(|sizes| Architecture::new(sizes, 0)),
             config: |config, known| {

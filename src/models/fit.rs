@@ -30,7 +30,7 @@ pub(super) fn fit(
     assumptions: &mut Vec<String>,
 ) -> Result<(Architecture, Weights)> {
     let options = BuildOptions { batch: 1, size, top_k: None, class_activation: false };
-    let (mut g, reader) = (Builder::new(options.input_shape()), weights.reader());
+    let (mut g, reader) = (Builder::new(architecture.input_shape(&options)), weights.reader());
     let backbone = architecture.backbone(&mut g, &reader)?;
     let open: Vec<(&str, &Entry)> = weights.entries().filter(|(key, _)| !reader.has_read(key)).collect();
     let elsewhere: Vec<(&str, &Entry)> = rest.iter().map(|(key, entry)| (key.as_str(), entry)).collect();

@@ -11,7 +11,7 @@ const KNOWN: [(&str, &[&str]); 12] = [
     ("Mask R-CNN or another detector with a feature pyramid", &["rpn_head.rpn_cls.weight", "neck.lateral_convs.0.conv.weight"]),
     ("UPerNet (semantic segmentation)", &["decode_head.psp_modules.0.1.conv.weight"]),
     ("a segmentation model of mmsegmentation", &["decode_head.conv_seg.weight"]),
-    ("VideoMamba for clips", &["temporal_pos_embedding", "layers.0.mixer.A_b_log"]),
+    ("VideoMamba with patches that span several frames", &["temporal_pos_embedding", "layers.0.mixer.A_b_log"]),
     ("Mamba, a language model", &["layers.0.mixer.A_log"]),
     ("Swin Transformer", &["layers.0.blocks.0.attn.relative_position_bias_table"]),
     ("ConvNeXt", &["stages.0.blocks.0.conv_dw.weight"]),

@@ -49,7 +49,7 @@ use crate::{
 /// What a graph is built for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildOptions {
-    /// Images a run.
+    /// Images, or clips, a run.
     pub batch: usize,
     /// Height and width of an image.
     pub size: [usize; 2],
@@ -58,13 +58,6 @@ pub struct BuildOptions {
     /// Adds the output `class_activation` where the head allows: a map of each of those classes over the positions of the last stage;
     /// and `class_maps`, the logits of all classes at each position.
     pub class_activation: bool,
-}
-
-impl BuildOptions {
-    /// `(B, H, W, 3)`.
-    pub fn input_shape(&self) -> Shape {
-        Shape::from([self.batch, self.size[0], self.size[1], 3])
-    }
 }
 
 /// A checkpoint together with everything that is needed to use it.
@@ -214,6 +207,11 @@ impl Model {
     /// Options for a batch at the model's own input size.
     pub fn options(&self, batch: usize) -> BuildOptions {
         BuildOptions { batch, size: self.preprocess.size, top_k: None, class_activation: false }
+    }
+
+    /// What a run of `batch` samples at the model's own input size takes: `(B, H, W, 3)`, of a model of clips `(B * frames, H, W, 3)`.
+    pub fn input_shape(&self, batch: usize) -> Shape {
+        self.architecture.input_shape(&self.options(batch))
     }
 
     /// The graph as the model is written, before any pass.

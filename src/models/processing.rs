@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::image::{CropMode, Preprocess};
+use crate::image::{CropMode, Filter, Preprocess};
 
 /// Keys of the input size, the first one that there is.
 const SIZES: [&str; 5] = ["resolution", "input_resolution", "image_size", "input_size", "img_size"];
@@ -17,7 +17,8 @@ pub(super) struct Said {
     std: Option<[f32; 3]>,
     /// The crop was concluded rather than said.
     concluded_crop: bool,
-    notes: Vec<String>,
+    /// Pillow's number or timm's name of a filter.
+    filter: Option<Json>,
 }
 
 /// What a `config.json` says, whose keys `get` finds.
@@ -43,9 +44,7 @@ pub(super) fn of_config<'a>(get: impl Fn(&str) -> Option<&'a Json>) -> Result<Sa
         let levels = |values: [f32; 3]| values.map(|v| v / 255.0);
         (said.mean, said.std) = (said.mean.map(levels), said.std.map(levels));
     }
-    if let Some(filter) = get("interpolation") {
-        said.interpolation(filter);
-    }
+    said.filter = get("interpolation").cloned();
     Ok(said)
 }
 
@@ -94,24 +93,11 @@ pub(super) fn of_processor(processor: &Map<String, Json>) -> Result<Said, String
     let levels =
         |values: [f32; 3]| if (factor - 1.0).abs() < 1e-6 { values } else { values.map(|v| (f64::from(v) / factor) as f32) };
     (said.mean, said.std) = (mean.map(levels), std.map(levels));
-    if let Some(filter) = get("resample") {
-        said.interpolation(filter);
-    }
+    said.filter = get("resample").cloned();
     Ok(said)
 }
 
 impl Said {
-    /// Pillow's number or timm's name of a filter.
-    fn interpolation(&mut self, filter: &Json) {
-        let bicubic = match filter {
-            Json::String(name) => ["bicubic", "random"].contains(&name.to_ascii_lowercase().as_str()),
-            other => other.as_u64() == Some(3),
-        };
-        if !bicubic {
-            self.notes.push(format!("images should be resized by the filter {filter}, but are resized by bicubic interpolation"));
-        }
-    }
-
     /// This with `other` before it; where they differ is told.
     pub(super) fn overridden(self, other: Self, assumptions: &mut Vec<String>) -> Self {
         let differs = |a: bool, key: &'static str| a.then_some(key);
@@ -148,7 +134,7 @@ impl Said {
             concluded_crop: false,
             mean: other.mean.or(self.mean),
             std: other.std.or(self.std),
-            notes: self.notes.into_iter().chain(other.notes).collect(),
+            filter: other.filter.or(self.filter),
         }
     }
 
@@ -167,14 +153,33 @@ impl Said {
         if !open.is_empty() {
             assumptions.push(format!("the config says nothing else, so {} were assumed, as usual for {usual}", open.join(", ")));
         }
-        assumptions.extend(self.notes);
+        // That of clips is OpenCV's, which no config tells from Pillow's: it is a matter of the family.
+        let filter = match self.filter {
+            Some(said) if is_bicubic(&said) => Filter::Bicubic,
+            Some(said) if base.filter != Filter::Bilinear || (said != "bilinear" && said != 2) => {
+                let used = base.filter.name();
+                assumptions
+                    .push(format!("images should be resized by the filter {said}, but are resized by {used} interpolation"));
+                base.filter
+            }
+            _ => base.filter,
+        };
         Preprocess {
+            filter,
             size: self.size.unwrap_or(base.size),
             crop_pct: self.crop_pct.unwrap_or(base.crop_pct),
             crop_mode: self.crop_mode.unwrap_or(base.crop_mode),
             mean: self.mean.unwrap_or(base.mean),
             std: self.std.unwrap_or(base.std),
         }
+    }
+}
+
+/// True for what Pillow and timm call bicubic interpolation.
+fn is_bicubic(filter: &Json) -> bool {
+    match filter {
+        Json::String(name) => ["bicubic", "random"].contains(&name.to_ascii_lowercase().as_str()),
+        other => other.as_u64() == Some(3),
     }
 }
 

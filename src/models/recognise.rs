@@ -94,11 +94,11 @@ fn of_config(
     };
     let same: Vec<Preset> = presets().filter(|p| p.architecture.with_classes(0) == architecture.with_classes(0)).collect();
     // Variants of equal sizes differ in their input size, if in anything.
-    let size = config.preprocess((family.preprocess)(), "", &mut Vec::new())?.size;
+    let size = config.preprocess(architecture.usual(), "", &mut Vec::new())?.size;
     let own = same.iter().find(|p| p.preprocess.size == size).or(same.first());
     Ok(match own {
         Some(p) => (p.name.to_owned(), architecture, p.preprocess.clone()),
-        None => (family.name.to_owned(), architecture, (family.preprocess)()),
+        None => (family.name.to_owned(), architecture.clone(), architecture.usual()),
     })
 }
 
@@ -112,7 +112,7 @@ fn of_tensors(
     let mut fitting = presets().filter(|p| p.architecture.same_tensors(shown));
     let Some(Preset { name, architecture, preprocess }) = fitting.next() else {
         return match shown.validate() {
-            Ok(()) => Ok((family.name.to_owned(), shown.clone(), (family.preprocess)())),
+            Ok(()) => Ok((family.name.to_owned(), shown.clone(), shown.usual())),
             Err(_) => Err(format!(
                 "its tensors are those of no published variant of {}, and tensors do not tell {}; a config.json beside the weights \
                  would",

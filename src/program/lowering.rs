@@ -70,6 +70,11 @@ impl<'a, T: Target> Lowering<'a, T> {
         self.caps
     }
 
+    /// How many inputs there are.
+    pub fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
     /// Logical shape of input `i`.
     pub fn shape(&self, i: usize) -> &'a Shape {
         &self.inputs[i].desc().shape

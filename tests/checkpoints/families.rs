@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use webmamba::{
     Error, Model, ModelOptions, Result, Tensor, Weights,
     low_level::{
-        image::CropMode,
+        image::{CropMode, Filter},
         models::{MambaOut, VMamba, Vim},
         ops::Act,
     },
@@ -317,7 +317,7 @@ fn videomamba_is_told_from_vim_by_its_config_or_name() {
     holds(&manifest, &model);
     assert_eq!((model.architecture.family(), model.assumptions.len()), ("videomamba", 0), "{:?}", model.assumptions);
     config["num_frames"] = json!(8);
-    assert!(open(manifest.weights(), Some(&config)).unwrap_err().to_string().contains("clips"));
+    assert!(open(manifest.weights(), Some(&config)).unwrap_err().to_string().contains("temporal_pos_embedding"));
 
     // Of the published sizes either could be: the name of the file tells, else it is told that nothing does.
     let tensors = Manifest::load("vim_t").weights();
@@ -342,15 +342,47 @@ fn videomamba_is_told_from_vim_by_its_config_or_name() {
 }
 
 #[test]
-fn videomamba_for_clips_is_named() {
-    let manifest = Manifest::load("videomamba_micro_image");
-    let clip = |(key, tensor): (String, Tensor)| match key.as_str() {
-        "patch_embed.proj.weight" => (key, tensor.reshape([32, 3, 1, 16, 16]).unwrap()),
+fn videomamba_for_clips_is_recognised_by_its_tensors() {
+    let manifest = Manifest::load("videomamba_micro");
+    let mut config = manifest.config.clone();
+    config["model_type"] = json!("videomamba");
+    // A config says the same as the tensors alone.
+    for config in [Some(&config), None] {
+        let model = open(manifest.weights(), config).unwrap();
+        holds(&manifest, &model);
+        assert_eq!((model.architecture.family(), model.architecture.frames()), ("videomamba", 4));
+        assert_eq!((model.preprocess.size, model.preprocess.crop_pct), ([64, 64], 1.0));
+        assert_eq!(model.preprocess.filter, Filter::Bilinear);
+        assert!(model.assumptions.iter().all(|told| told.contains("a crop of 100 %")), "{:?}", model.assumptions);
+    }
+    config["num_frames"] = json!(8);
+    let error = open(manifest.weights(), Some(&config)).unwrap_err().to_string();
+    assert!(error.contains("temporal_pos_embedding"), "{error}");
+    config["num_frames"] = json!(4);
+    config["tubelet_size"] = json!(2);
+    let error = open(manifest.weights(), Some(&config)).unwrap_err().to_string();
+    assert!(error.contains("tubelet_size") && error.contains("not run here"), "{error}");
+
+    let several = |(key, tensor): (String, Tensor)| match key.as_str() {
+        "patch_embed.proj.weight" => (key, tensor.reshape([32, 3, 2, 8, 16]).unwrap()),
         _ => (key, tensor),
     };
-    let positions = ("temporal_pos_embedding".to_owned(), Tensor::from_f32([1, 4, 32], vec![0.1; 128]).unwrap());
-    match open(manifest.weights().into_iter().map(clip).chain([positions]).collect(), None) {
-        Err(Error::Unrecognised { reason, .. }) => assert!(reason.contains("VideoMamba for clips"), "{reason}"),
+    match open(manifest.weights().into_iter().map(several).collect(), None) {
+        Err(Error::Unrecognised { reason, .. }) => assert!(reason.contains("span several frames"), "{reason}"),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn published_clips_are_told_by_frames_and_size() {
+    let model = Model::synthetic("videomamba_t_f8", None).unwrap();
+    assert_eq!((model.architecture.frames(), model.preprocess.size), (8, [224, 224]));
+    assert_eq!((model.architecture.num_classes(), model.input_shape(2).dims()), (400, [16, 224, 224, 3].as_slice()));
+    // L = 1 + T P tokens, as the paper counts them.
+    for (name, tokens) in [("videomamba_t_f8", 1569), ("videomamba_s_f16", 3137), ("videomamba_m_f64", 12_545)] {
+        let model = Model::synthetic(name, None).unwrap();
+        let graph = model.graph(&model.options(1)).unwrap();
+        let stem = graph.outputs().iter().find(|output| output.name == "stem").unwrap();
+        assert_eq!(graph.node(stem.value).shape().dims()[1], tokens, "{name}");
     }
 }

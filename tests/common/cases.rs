@@ -372,9 +372,15 @@ fn scans(all: &mut Vec<Case>) {
 }
 
 fn tokens(all: &mut Vec<Case>) {
-    for [b, patches, c, at] in [[1, 1, 1, 0], [2, 3, 5, 1], [1, 63, 65, 63], [3, 196, 20, 98], [1, 1757, 8, 0]] {
+    for [b, patches, c, at] in [[1, 1, 1, 0], [2, 3, 5, 1], [1, 63, 65, 63], [3, 196, 20, 98], [2, 7, 9, 7], [1, 1757, 8, 0]] {
         let operands = vec![input([b, patches, c]), constant([1, 1, c]), constant([1, patches + 1, c])];
-        all.push(case(format!("embed_tokens {b} x {patches} x {c} at {at}"), EmbedTokens { at }, operands, Tolerance::Close));
+        let op = EmbedTokens { at, frames: 1 };
+        all.push(case(format!("embed_tokens {b} x {patches} x {c} at {at}"), op, operands.clone(), Tolerance::Close));
+        let frames = [1, 3, 4][b - 1];
+        let operands = [vec![input([b * frames, patches, c])], operands[1..].to_vec(), vec![constant([1, frames, c])]].concat();
+        let op = EmbedTokens { at, frames };
+        let name = format!("embed_tokens {b} x {frames} frames x {patches} x {c} at {at}");
+        all.push(case(name, op, operands, Tolerance::Close));
         let operands = vec![input([b, patches + 1, c])];
         all.push(case(format!("take_token {b} x {patches} x {c} at {at}"), TakeToken { at }, operands, Tolerance::Exact));
     }

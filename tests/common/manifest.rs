@@ -135,7 +135,9 @@ impl Filled {
 
     /// Piecewise constant cells and noise.
     fn blocks(&self, cell: usize) -> Vec<f32> {
-        let &[b, c, h, w] = self.shape.as_slice() else { panic!("{}: not an image", self.name) };
+        // The frames of clips are filled as channels.
+        let &[b, ref planes @ .., h, w] = self.shape.as_slice() else { panic!("{}: not an image", self.name) };
+        let c = planes.iter().product();
         let (rows, columns) = (h.div_ceil(cell), w.div_ceil(cell));
         let part = |part: &str, shape: [usize; 4]| {
             let end = |key: &str| self.fill[part][key].as_f64().unwrap();
@@ -149,6 +151,19 @@ impl Filled {
         }
         values
     }
+}
+
+/// `[B, 3, H, W]`, or `[B, 3, T, H, W]`, as graphs take it: `[B, H, W, 3]`, or `[B * T, H, W, 3]`.
+pub fn channels_last(input: &Tensor) -> Tensor {
+    let &[b, c, ref frames @ .., h, w] = input.shape().dims() else { panic!("input {}", input.shape()) };
+    let frames = frames.first().copied().unwrap_or(1);
+    let plane = frames * h * w;
+    let (src, mut out) = (input.to_f32(), vec![0.0; input.shape().len()]);
+    for (i, v) in src.iter().enumerate() {
+        let (sample, channel, at) = (i / (c * plane), i / plane % c, i % plane);
+        out[(sample * plane + at) * c + channel] = *v;
+    }
+    Tensor::from_f32([b * frames, h, w, c], out).unwrap()
 }
 
 /// MILA's table of rotations, `[h, w, dim / 2, 2]`: cosine and sine of the row's angles, then of the column's.

@@ -18,7 +18,7 @@ fn mode(value: &Value) -> CropMode {
 
 /// A transform whose output gives the 8-bit values back.
 fn plain(size: [usize; 2], crop_pct: f64, crop_mode: CropMode) -> Preprocess {
-    Preprocess { size, crop_pct, crop_mode, mean: [0.0; 3], std: [1.0; 3] }
+    Preprocess { crop_pct, crop_mode, mean: [0.0; 3], std: [1.0; 3], ..Preprocess::imagenet(size) }
 }
 
 fn levels(transform: &Preprocess, image: &RgbImage) -> Vec<u8> {

@@ -110,8 +110,7 @@ impl Bench {
         note(&format!("{} on {reason}", model.name));
         note_assumptions(&model);
 
-        let [h, w] = model.preprocess.size;
-        let input = noise("input.bench", [batch, h, w, 3], 2.0)?;
+        let input = noise("input.bench", model.input_shape(batch), 2.0)?;
         let first = timed(&mut session, &input).await?;
         timed(&mut session, &input).await?;
         let mut runs = Vec::with_capacity(self.iters.get());
@@ -206,6 +205,7 @@ impl Report {
                 "adapter": adapter_name(&self.device),
                 "batch": self.batch,
                 "size": model.preprocess.size,
+                "frames": model.architecture.frames(),
                 // What weights and activations are on the device, whatever the file holds.
                 "dtype": "f32",
                 "load_ms": ms(self.load),
@@ -228,7 +228,14 @@ impl Report {
             return Ok(ExitCode::SUCCESS);
         }
         let [h, w] = model.preprocess.size;
-        let images = if self.batch == 1 { "1 image".to_owned() } else { format!("{} images", self.batch) };
+        let frames = model.architecture.frames();
+        let images = match (self.batch, frames) {
+            (1, 1) => "1 image".to_owned(),
+            (batch, 1) => format!("{batch} images"),
+            (1, frames) => format!("1 clip of {frames} frames"),
+            (batch, frames) => format!("{batch} clips of {frames} frames"),
+        };
+        let rate = if frames == 1 { "images a second" } else { "clips a second" };
         let (weights, activations) = (HumanBytes(stats.weights_bytes), HumanBytes(stats.activation_bytes));
         let runs = if self.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", self.runs.len()) };
         print(&format!("{}, {images} of {h} x {w}, f32, on the {}", model.name, self.device.name().to_uppercase()))?;
@@ -236,7 +243,7 @@ impl Report {
             ("load", format!("{:9.1} ms", ms(self.load))),
             ("first run", format!("{:9.1} ms", ms(self.first))),
             ("median", format!("{:9.1} ms   ({:.1} to {:.1} over {runs})", ms(median), ms(min), ms(max))),
-            ("images a second", format!("{images_per_s:9.1}")),
+            (rate, format!("{images_per_s:9.1}")),
             ("GFLOP/s", format!("{gflops:9.1}      (a plain matrix product: {:.1})", self.gemm_gflops)),
             ("dispatches", format!("{:7}", stats.dispatches)),
             ("memory", format!("{weights} of weights, {activations} of activations")),

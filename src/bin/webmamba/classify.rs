@@ -6,12 +6,12 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
-use webmamba::{Classifier, Device, ErrorKind, Prediction, Tensor, low_level::gpu::AdapterSummary};
+use webmamba::{Classifier, Device, ErrorKind, Prediction, Views, low_level::gpu::AdapterSummary};
 
 use crate::{
     args::{DeviceArgs, ModelArgs, adapter_name, note_assumptions},
     inputs,
-    prepare::{Prepared, prepare_all},
+    prepare::{Prepared, Preparing, predict},
     terminal::{Failure, Outcome, ms, note, plain, print, print_json, progress, rounded},
 };
 
@@ -25,9 +25,12 @@ const EXAMPLES: &str = "Examples:
   webmamba classify cat.jpg --model MambaVision-T-1K/
   webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --top-k 1
   curl -s URL | webmamba classify - --model MambaVision-T-1K/ --json
+  webmamba classify frames/ dance.gif --model videomamba_t16_k400_f8_res224.pth --views 4x3
 
 JPEG, PNG, WebP, BMP, GIF and TIFF are read; pictures of other formats fail and are named, in folders too. Of alpha and colour
 profiles nothing is made, the EXIF orientation is applied. What was repaired to read a picture is said (`note` in JSON).
+A model of clips takes the pictures of a folder, in the order of their numbers, for the frames of one clip, and so it does animated
+GIF, WebP and PNG files; a single picture stands still. A model of images takes the first frame of what moves.
 Exit codes: 0 all fine, 1 some images failed, 2 usage or model error.";
 
 /// Classify images
@@ -39,6 +42,9 @@ pub(crate) struct Classify {
     images: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    /// How often a model of clips looks at each: CLIPS, or CLIPSxCROPS with 1 or 3 crops; scores are averaged (4x3 in publications)
+    #[arg(long, value_name = "N", value_parser = parse_views, default_value = "1x1")]
+    views: Views,
     /// How many of the best classes to print
     #[arg(long, value_name = "K", default_value = "5")]
     top_k: NonZeroUsize,
@@ -53,14 +59,18 @@ impl Classify {
     pub(crate) async fn run(self) -> Outcome {
         let model = self.model.open()?;
         let (device, reason) = self.device.open().await?;
-        let sources = inputs::expand(&self.images);
+        let mut sources = inputs::expand(&self.images);
+        let clips = model.architecture.frames() > 1;
+        if clips {
+            sources = inputs::clips(sources);
+        }
 
         let count = sources.len();
         // A software adapter takes seconds an image, and gains nothing from several at once.
-        let most = if device.adapter().is_some_and(AdapterSummary::is_software) { 1 } else { MAX_BATCH };
+        let most = if clips || device.adapter().is_some_and(AdapterSummary::is_software) { 1 } else { MAX_BATCH };
         // Batches of equal size: the places of an incomplete one are computed all the same.
         let batch = count.div_ceil(count.div_ceil(most).max(1)).max(1);
-        let preprocess = model.preprocess.clone();
+        let preparing = Preparing::of(&model, self.views);
         let mut classifier = Classifier::new(model, &device, batch, self.top_k.get()).await?;
         note(&format!("{} on {reason}", classifier.model().name));
         note_assumptions(classifier.model());
@@ -70,7 +80,7 @@ impl Classify {
         let mut printer = Printer { bar, device: &device, json: self.json, failed: 0 };
         thread::scope(|scope| {
             let (send, receive) = mpsc::sync_channel(1);
-            scope.spawn(|| prepare_all(sources, batch, &preprocess, send));
+            scope.spawn(|| preparing.all(sources, batch, send));
             // An early return hangs up, and with that the other thread ends.
             for prepared in receive {
                 pollster::block_on(classify_batch(&mut classifier, prepared, &mut printer))?;
@@ -87,12 +97,10 @@ impl Classify {
 }
 
 async fn classify_batch(classifier: &mut Classifier, batch: Vec<Prepared>, printer: &mut Printer<'_>) -> Result<(), Failure> {
-    let inputs: Vec<Tensor> = batch.iter().filter_map(|prepared| prepared.input.as_ref().ok().cloned()).collect();
-    let (predictions, time) = if inputs.is_empty() { Default::default() } else { classifier.classify_inputs(&inputs).await? };
-    let model = time / inputs.len().max(1) as u32;
-    let mut predictions = predictions.into_iter();
+    let (mut predictions, time) = predict(classifier, &batch).await?;
+    let model = time / predictions.len().max(1) as u32;
     for prepared in &batch {
-        let result = match &prepared.input {
+        let result = match &prepared.inputs {
             Ok(_) => predictions.next().unwrap_or_else(|| Ok(Vec::new())),
             Err(error) => {
                 printer.failure(&prepared.name, error.to_string(), error.kind())?;
@@ -107,6 +115,15 @@ async fn classify_batch(classifier: &mut Classifier, batch: Vec<Prepared>, print
     Ok(())
 }
 
+/// Reads `4` or `4x3`: clips, and crops of each.
+fn parse_views(text: &str) -> Result<Views, String> {
+    let (clips, crops) = text.split_once(['x', 'X']).unwrap_or((text, "1"));
+    match (clips.parse(), crops) {
+        (Ok(clips @ 1..=100), "1" | "3") => Ok(Views { clips, crops: if crops == "1" { 1 } else { 3 } }),
+        _ => Err("expected CLIPS or CLIPSxCROPS with 1 to 100 clips and 1 or 3 crops, such as 4x3".to_owned()),
+    }
+}
+
 /// The JSON of an image.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -118,7 +135,7 @@ struct Line<'a> {
     device: &'a str,
     adapter: Option<&'a str>,
     ms: Times,
-    /// What was repaired to decode it.
+    /// What was repaired to decode it, or how it was understood.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
 }

@@ -13,12 +13,12 @@ use std::{
 
 use clap::Args;
 use serde_json::{Value, json};
-use webmamba::{Classifier, Device, Error, Labels, Model, Prediction, Result, Tensor, low_level::gpu::AdapterSummary};
+use webmamba::{Classifier, Device, Error, Labels, Model, Prediction, Result, Views, low_level::gpu::AdapterSummary};
 
 use crate::{
     args::{DeviceArgs, ModelArgs, adapter_name, note_assumptions},
-    inputs::{Source, expand_path, is_image},
-    prepare::{Prepared, prepare_all},
+    inputs::{Source, clips, expand_path, is_image},
+    prepare::{Prepared, Preparing, predict},
     terminal::{Failure, Outcome, note, pairs, plain, print, print_json, progress, rounded},
 };
 
@@ -36,7 +36,8 @@ const EXAMPLES: &str = "Examples:
   webmamba eval --data imagenet/val --model MambaVision-T-1K/ --json > report.json
 
 DIR has one folder a class, named like the model's label (exactly, else with upper and lower case alike, and blanks and `_`), by its
-index, or for a model of 1000 classes by ImageNet's WordNet id (n02123045). Images anywhere below it belong to that class.
+index, or for a model of 1000 classes by ImageNet's WordNet id (n02123045). Images anywhere below it belong to that class; for a model of
+clips, the images of every folder below it are the frames of one clip, and so is every animation.
 Exit codes: 0 all fine, 1 some images failed and are not counted, 2 usage or model error.";
 
 /// Measure a model's accuracy on images sorted into one folder a class
@@ -61,11 +62,12 @@ pub(crate) struct Eval {
 impl Eval {
     pub(crate) async fn run(self) -> Outcome {
         let model = self.model.open()?;
-        let (sources, truths) = sorted_images(&self.data, &model.labels, model.architecture.num_classes())?;
+        let (sources, truths) = sorted_images(&self.data, &model)?;
         let (device, reason) = self.device.open().await?;
         let software = device.adapter().is_some_and(AdapterSummary::is_software);
-        let batch = self.batch.map_or(if software { 1 } else { BATCH }, NonZeroUsize::get);
-        let preprocess = model.preprocess.clone();
+        let one = software || model.architecture.frames() > 1;
+        let batch = self.batch.map_or(if one { 1 } else { BATCH }, NonZeroUsize::get);
+        let preparing = Preparing::of(&model, Views::default());
         let mut classifier = Classifier::new(model, &device, batch, 5).await?;
         note(&format!("{} on {reason}", classifier.model().name));
         note_assumptions(classifier.model());
@@ -76,7 +78,7 @@ impl Eval {
         let mut tally = Tally { unknown: classifier.model().unknown, ..Tally::default() };
         thread::scope(|scope| {
             let (send, receive) = mpsc::sync_channel(1);
-            scope.spawn(|| prepare_all(sources, batch, &preprocess, send));
+            scope.spawn(|| preparing.all(sources, batch, send));
             // An early return hangs up, and with that the other thread ends.
             for prepared in receive {
                 let count = prepared.len();
@@ -116,11 +118,11 @@ impl Eval {
 }
 
 /// The images below `data` in the order of their folders' names, and the class of each.
-fn sorted_images(data: &Path, labels: &Labels, classes: usize) -> Result<(Vec<Source>, Vec<usize>)> {
+fn sorted_images(data: &Path, model: &Model) -> Result<(Vec<Source>, Vec<usize>)> {
     let entries = fs::read_dir(data).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let mut entries = entries.map_err(|error| Error::io(data, error))?;
     entries.sort_by_key(fs::DirEntry::file_name);
-    let names = Names::new(labels, classes);
+    let names = Names::new(&model.labels, model.architecture.num_classes());
     let (mut sources, mut truths) = (Vec::new(), Vec::new());
     for entry in entries {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -132,7 +134,9 @@ fn sorted_images(data: &Path, labels: &Labels, classes: usize) -> Result<(Vec<So
             return Err(Error::InvalidArgument(format!("{}: {reason}", path.display())));
         }
         let class = names.class(&name).map_err(|reason| Error::InvalidArgument(format!("{}: {reason}", path.display())))?;
-        expand_path(&path, &mut sources);
+        let mut own = Vec::new();
+        expand_path(&path, &mut own);
+        sources.extend(if model.architecture.frames() > 1 { clips(own) } else { own });
         truths.resize(sources.len(), class);
     }
     if sources.is_empty() {
@@ -188,11 +192,9 @@ async fn guesses(
     classifier: &mut Classifier,
     batch: Vec<Prepared>,
 ) -> std::result::Result<Vec<(String, Result<Vec<Prediction>>)>, Failure> {
-    let inputs: Vec<Tensor> = batch.iter().filter_map(|prepared| prepared.input.as_ref().ok().cloned()).collect();
-    let predictions = if inputs.is_empty() { Vec::new() } else { classifier.classify_inputs(&inputs).await?.0 };
-    let mut predictions = predictions.into_iter();
+    let (mut predictions, _) = predict(classifier, &batch).await?;
     let guess = |prepared: Prepared| {
-        let guess = prepared.input.and_then(|_| predictions.next().unwrap_or_else(|| Ok(Vec::new())));
+        let guess = prepared.inputs.and_then(|_| predictions.next().unwrap_or_else(|| Ok(Vec::new())));
         (prepared.name, guess)
     };
     Ok(batch.into_iter().map(guess).collect())

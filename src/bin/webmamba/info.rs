@@ -216,6 +216,8 @@ impl Facts {
             "source": self.source,
             "parameters": self.parameters,
             "size": p.size,
+            "frames": model.architecture.frames(),
+            "interpolation": p.filter.name(),
             "crop_pct": p.crop_pct,
             "crop_mode": p.crop_mode,
             "mean": p.mean.map(decimal),
@@ -255,14 +257,17 @@ impl Facts {
             (None, Some(dtype)) => format!("built in ({dtype})"),
             (None, None) => "none: this describes the published variant".to_owned(),
         };
+        let frames = model.architecture.frames();
+        let clip = if frames > 1 { format!("{frames} frames of ") } else { String::new() };
         let input = format!(
-            "{} x {} (height x width), crop {} of {} %",
+            "{clip}{} x {} (height x width), crop {} of {} %",
             p.size[0],
             p.size[1],
             p.crop_mode.name(),
             rounded(p.crop_pct * 100.0, 2)
         );
         let (weights, activations) = (HumanBytes(sizes.weights), HumanBytes(sizes.activations));
+        let (sample, each) = if frames > 1 { ("clip", "a clip") } else { ("image", "an image") };
         let mut rows = vec![
             ("family", model.architecture.family().to_owned()),
             ("file", file),
@@ -270,8 +275,8 @@ impl Facts {
             ("input", input),
             ("mean, std", format!("{:?}, {:?}", p.mean, p.std)),
             ("classes", classes),
-            ("on a device", format!("{weights} of weights, {activations} of activations for one image")),
-            ("an image", format!("{:.2} billion multiply-adds", sizes.macs as f64 / 1e9)),
+            ("on a device", format!("{weights} of weights, {activations} of activations for one {sample}")),
+            (each, format!("{:.2} billion multiply-adds", sizes.macs as f64 / 1e9)),
             ("licence", model.licence.clone()),
         ];
         rows.extend(sizes.beyond.iter().map(|needs| ("needs", format!("a GPU with {needs}, or the CPU"))));

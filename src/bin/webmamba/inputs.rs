@@ -1,7 +1,8 @@
-//! What the images on the command line are: files, folders, patterns or standard input.
+//! What the images on the command line are: files, folders, patterns or standard input; and which of them are clips.
 
 use std::{
-    collections::HashSet,
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     fs,
     io::Read,
@@ -10,7 +11,7 @@ use std::{
 
 use webmamba::{
     Error, Result, RgbImage,
-    low_level::image::decode::{EXTENSIONS, FOREIGN_EXTENSIONS, MAX_BYTES},
+    low_level::image::decode::{EXTENSIONS, FOREIGN_EXTENSIONS, MAX_BYTES, is_animated},
 };
 
 use crate::{
@@ -22,6 +23,8 @@ use crate::{
 pub(crate) enum Source {
     /// A file.
     File(PathBuf),
+    /// Pictures of one folder, as frames.
+    Clip(PathBuf, Vec<PathBuf>),
     /// Standard input.
     Stdin,
     /// An argument that stands for no image, and why.
@@ -32,25 +35,93 @@ impl Source {
     /// The name for the user: the path, or `-`.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::File(path) | Self::Nothing(path, _) => path.display().to_string(),
+            Self::File(path) | Self::Clip(path, _) | Self::Nothing(path, _) => path.display().to_string(),
             Self::Stdin => "-".into(),
         }
     }
 
-    /// Reads and decodes it.
+    /// Reads and decodes it: of what moves the first frame.
     pub(crate) fn decode(self) -> Result<RgbImage> {
         match self {
             Self::File(path) => RgbImage::open(&path),
-            Self::Stdin => {
-                let mut bytes = Vec::new();
-                let read = std::io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes);
-                read.map_err(|error| Error::io("standard input", error))?;
-                if bytes.len() as u64 > MAX_BYTES {
-                    return Err(Error::image("-", format!("there are more than {} MiB", MAX_BYTES >> 20)));
-                }
-                RgbImage::decode("-", &bytes)
-            }
+            Self::Stdin => RgbImage::decode("-", &stdin()?),
+            Self::Clip(_, paths) => RgbImage::open(paths.first().cloned().unwrap_or_default()),
             Self::Nothing(_, error) => Err(error),
+        }
+    }
+
+    /// Reads and decodes all frames.
+    pub(crate) fn frames(self) -> Result<Vec<RgbImage>> {
+        match self {
+            Self::File(path) => RgbImage::open_frames(&path),
+            Self::Stdin => RgbImage::decode_frames("-", &stdin()?),
+            Self::Clip(_, paths) => paths.iter().map(RgbImage::open).collect(),
+            Self::Nothing(_, error) => Err(error),
+        }
+    }
+}
+
+fn stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Error::io("standard input", error))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::image("-", format!("there are more than {} MiB", MAX_BYTES >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// The sources of a model of clips: the pictures of a folder are the frames of one, in the order of their names; what moves by itself
+/// is one already, and so is a picture that stands alone.
+pub(crate) fn clips(sources: Vec<Source>) -> Vec<Source> {
+    let (mut clips, mut folders) = (Vec::with_capacity(sources.len()), HashMap::<PathBuf, usize>::new());
+    for source in sources {
+        match source {
+            Source::File(path) if !is_animated(&path) => {
+                let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+                match folders.get(&folder).and_then(|&at| clips.get_mut(at)) {
+                    Some(Source::Clip(_, paths)) => paths.push(path),
+                    _ => {
+                        folders.insert(folder.clone(), clips.len());
+                        clips.push(Source::Clip(folder, vec![path]));
+                    }
+                }
+            }
+            source => clips.push(source),
+        }
+    }
+    for clip in &mut clips {
+        match clip {
+            Source::Clip(_, paths) if paths.len() > 1 => {
+                paths.sort_by(|a, b| by_number(&a.to_string_lossy(), &b.to_string_lossy()))
+            }
+            Source::Clip(_, paths) => *clip = Source::File(paths.pop().unwrap_or_default()),
+            _ => {}
+        }
+    }
+    clips
+}
+
+/// The order of names in which numbers count by their value: `frame_2` before `frame_10`.
+fn by_number(a: &str, b: &str) -> Ordering {
+    let (mut a_rest, mut b_rest) = (a, b);
+    loop {
+        let (Some(x), Some(y)) = (a_rest.chars().next(), b_rest.chars().next()) else {
+            return a_rest.len().cmp(&b_rest.len()).then_with(|| a.cmp(b));
+        };
+        if x.is_ascii_digit() && y.is_ascii_digit() {
+            let [(x, x_rest), (y, y_rest)] = [a_rest, b_rest].map(|text| {
+                let (digits, rest) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+                (digits.trim_start_matches('0'), rest)
+            });
+            match x.len().cmp(&y.len()).then_with(|| x.cmp(y)) {
+                Ordering::Equal => (a_rest, b_rest) = (x_rest, y_rest),
+                order => return order,
+            }
+        } else if x == y {
+            (a_rest, b_rest) = (&a_rest[x.len_utf8()..], &b_rest[y.len_utf8()..]);
+        } else {
+            return x.cmp(&y);
         }
     }
 }

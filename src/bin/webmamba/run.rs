@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use safetensors::{Dtype, SafeTensors};
 use webmamba::{
-    Error, ModelOptions, Result, Tensor, Weights,
+    Error, Model, ModelOptions, Result, Tensor, Weights,
     low_level::{graph::Graph, models::BuildOptions, session::Session},
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct Run {
     /// Path of the weights in a checkpoint with several states (state_dict, model_ema, ..)
     #[arg(long, value_name = "KEY")]
     state: Option<String>,
-    /// A safetensors file with one F32 tensor `input` [B, 3, H, W]: images, normalised already
+    /// A safetensors file with one F32 tensor `input` [B, 3, H, W], of a model of clips [B, 3, T, H, W]: images, normalised already
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// The safetensors file to write, or `-` for standard output
@@ -46,11 +46,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self) -> Outcome {
-        let (input, options) = read_input(&self.input)?;
         let model = open_model(&self.model, &ModelOptions { arch: self.arch, state: self.state, ..ModelOptions::default() })?;
         warn_non_finite(&model.weights);
         let (device, reason) = self.device.open().await?;
 
+        let (input, options) = read_input(&self.input, &model)?;
         let graph = model.graph(&options)?;
         let names = names(&graph, self.outputs.as_deref())?;
         let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -85,25 +85,32 @@ fn names(graph: &Graph, wanted: Option<&[String]>) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The tensor `input` of a file, `[B, 3, H, W]`, as `(B, H, W, 3)`, and what to build for it.
-fn read_input(path: &Path) -> Result<(Tensor, BuildOptions)> {
+/// The tensor `input` of a file, `[B, 3, H, W]` or `[B, 3, T, H, W]`, as `(B * T, H, W, 3)`, and what to build for it.
+fn read_input(path: &Path, model: &Model) -> Result<(Tensor, BuildOptions)> {
     let bad = |reason: String| Error::InvalidArgument(format!("{}: {reason}", path.display()));
     let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(format!("not a usable safetensors file: {error}")))?;
     let names = || file.names().into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let view = file.tensor("input").map_err(|_| bad(format!("there is no tensor `input` in it; there are: {}", names())))?;
-    let &[batch, 3, h, w] = view.shape() else {
-        return Err(bad(format!("`input` must be [B, 3, H, W], found {:?}", view.shape())));
+    let frames = model.architecture.frames();
+    let (batch, h, w) = match *view.shape() {
+        [batch, 3, h, w] if frames == 1 => (batch, h, w),
+        [batch, 3, count, h, w] if count == frames => (batch, h, w),
+        _ => {
+            let wanted = if frames == 1 { "[B, 3, H, W]".to_owned() } else { format!("[B, 3, {frames}, H, W]") };
+            return Err(bad(format!("`input` must be {wanted}, found {:?}", view.shape())));
+        }
     };
     if view.dtype() != Dtype::F32 || view.data().is_empty() {
         return Err(bad(format!("`input` must be F32 and not empty, found {:?} {:?}", view.dtype(), view.shape())));
     }
     let plane = h * w;
-    let mut values = vec![0.0; batch * plane * 3];
+    let mut values = vec![0.0; batch * frames * plane * 3];
     for (i, value) in view.data().as_chunks().0.iter().enumerate() {
-        let (image, channel, at) = (i / (3 * plane), i / plane % 3, i % plane);
-        values[(image * plane + at) * 3 + channel] = f32::from_le_bytes(*value);
+        let (channel, at) = (i / (frames * plane) % 3, i % (frames * plane));
+        let sample = i / (3 * frames * plane);
+        values[(sample * frames * plane + at) * 3 + channel] = f32::from_le_bytes(*value);
     }
     let options = BuildOptions { batch, size: [h, w], top_k: None, class_activation: false };
-    Ok((Tensor::from_f32(options.input_shape(), values)?, options))
+    Ok((Tensor::from_f32(model.architecture.input_shape(&options), values)?, options))
 }

@@ -1,4 +1,4 @@
-//! The layers of Vim, and of VideoMamba's image models.
+//! The layers of Vim and of VideoMamba.
 
 use super::{Form, Vim, mixer::Mixer};
 use crate::{
@@ -25,13 +25,16 @@ impl Vim {
             return Err(Error::config("Vim", format!("`{key}` is of a variant with {what}, which is not run here")));
         }
         let x = g.input();
-        let x = g.patches(&w.pp("patch_embed.proj"), x, self.embed_dim, self.patch_size, self.stride)?;
+        let x = g.patches(&w.pp("patch_embed.proj"), x, self.embed_dim, self.patch_size, self.stride, form.frames.is_some())?;
         let [images, rows, columns, channels] = g.image_dims(x);
         let at = if form.middle { rows * columns / 2 } else { 0 };
         let x = g.reshape(x, [images, rows * columns, channels])?;
         let class = g.weight(w, "cls_token", &[1, 1, channels])?;
-        let positions = g.weight(w, "pos_embed", &[1, self.positions, channels])?;
-        let tokens = g.op("layers.0.residual", EmbedTokens { at }, vec![x, class, positions])?;
+        let mut inputs = vec![x, class, g.weight(w, "pos_embed", &[1, self.positions, channels])?];
+        if let Some(frames) = form.frames {
+            inputs.push(g.weight(w, "temporal_pos_embedding", &[1, frames, channels])?);
+        }
+        let tokens = g.op("layers.0.residual", EmbedTokens { at, frames: form.frames.unwrap_or(1) }, inputs)?;
         g.output("stem", tokens, Layout::Plain);
         let last = layers(g, w, tokens, self.depth, self.mixer(form))?;
         let token = g.op("token", TakeToken { at }, vec![last])?;

@@ -99,6 +99,23 @@ impl Vim {
         })
     }
 
+    /// The sizes of a model of patches of this side that the tensors show.
+    pub(in crate::models) fn of_patches(weights: &Weights, patch_size: usize) -> Option<Self> {
+        let last = |key: &str| weights.shape(key).map(|shape| shape.last());
+        let positions = weights.shape("pos_embed")?.rows();
+        Some(Self {
+            embed_dim: rows(weights, "patch_embed.proj.weight")?,
+            depth: blocks(weights, "layers", "mixer.A_log"),
+            patch_size,
+            stride: Self::usual_stride(positions, patch_size),
+            positions,
+            inner: rows(weights, "layers.0.mixer.A_log")?,
+            d_state: last("layers.0.mixer.A_log")?,
+            dt_rank: last("layers.0.mixer.dt_proj.weight")?,
+            d_conv: last("layers.0.mixer.conv1d.weight")?,
+        })
+    }
+
     /// The stride with which an image of 224 x 224 has so many positions; 0 where none has.
     fn usual_stride(positions: usize, patch: usize) -> usize {
         let steps = positions.saturating_sub(1).isqrt().saturating_sub(1);
@@ -118,9 +135,11 @@ pub(in crate::models) struct Form {
     pub(in crate::models) middle: bool,
     /// The two directions are averaged rather than summed.
     pub(in crate::models) halved: bool,
+    /// Frames of a clip; `None` for models of images.
+    pub(in crate::models) frames: Option<usize>,
 }
 
-const FORM: Form = Form { middle: true, halved: true };
+const FORM: Form = Form { middle: true, halved: true, frames: None };
 
 /// Side of the images that published models were trained for.
 const SIDE: usize = 224;
@@ -148,6 +167,7 @@ impl Family for Vim {
             ("A_b_log", (-1.6, 2.08)),
             ("cls_token", (-1.2, 1.2)),
             ("pos_embed", (-0.6, 0.6)),
+            ("temporal_pos_embedding", (-0.6, 0.6)),
         ],
     };
 
@@ -175,24 +195,10 @@ impl Family for Vim {
     }
 
     fn recognise(weights: &Weights) -> Option<Self> {
-        let last = |key: &str| weights.shape(key).map(|shape| shape.last());
-        // Those of clips have five axes.
-        let patch_size = match *weights.shape("patch_embed.proj.weight")?.dims() {
-            [_, 3, side, other] if side == other => side,
-            _ => return None,
-        };
-        let positions = weights.shape("pos_embed")?.rows();
-        Some(Self {
-            embed_dim: rows(weights, "patch_embed.proj.weight")?,
-            depth: blocks(weights, "layers", "mixer.A_log"),
-            patch_size,
-            stride: Self::usual_stride(positions, patch_size),
-            positions,
-            inner: rows(weights, "layers.0.mixer.A_log")?,
-            d_state: last("layers.0.mixer.A_log")?,
-            dt_rank: last("layers.0.mixer.dt_proj.weight")?,
-            d_conv: last("layers.0.mixer.conv1d.weight")?,
-        })
+        match *weights.shape("patch_embed.proj.weight")?.dims() {
+            [_, 3, side, other] if side == other => Self::of_patches(weights, side),
+            _ => None,
+        }
     }
 
     fn seen(&self) -> Self {

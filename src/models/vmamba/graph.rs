@@ -37,7 +37,7 @@ impl VMamba {
     fn stem(&self, g: &mut Builder, w: &Reader) -> Result<Value> {
         let (x, channels) = (g.input(), self.dims[0]);
         if self.first {
-            let x = g.patches(&w.pp(0), x, channels, 4, 4)?;
+            let x = g.patches(&w.pp(0), x, channels, 4, 4, false)?;
             return g.layer_norm(&w.pp(2), x, NORM_EPS);
         }
         let x = g.conv2d(&w.pp(0), x, channels / 2, 3, 2, true)?;
