@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 const FILES: [(&str, &str); 2] =
     [("hustvl/Vim-tiny-midclstok", "vim_t_midclstok_76p1acc.pth"), ("hustvl/Vim-small-midclstok", "vim_s_midclstok_80p5acc.pth")];
 
+/// Where the files of VideoMamba are, which are called by the model's size, data, frames and side.
+const VIDEO_MAMBA: &str = "OpenGVLab/VideoMamba";
+
 /// A model of the hub, as ids and addresses name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubModel {
@@ -24,9 +27,14 @@ pub struct HubModel {
 
 impl HubModel {
     /// What `text` names: `owner/name`, `hf://owner/name`, or the address of a page of the hub, such as
-    /// `https://huggingface.co/owner/name/blob/main/model.safetensors`. `None` for anything else.
+    /// `https://huggingface.co/owner/name/blob/main/model.safetensors`; or the name of a published file of VideoMamba, such as
+    /// `videomamba_t16_k400_f8_res224.pth`. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
+        if is_video_mamba(text) {
+            let file = format!("{}.pth", text.trim_end_matches(".pth"));
+            return Some(Self { id: VIDEO_MAMBA.to_owned(), revision: None, file: Some(file) });
+        }
         let address = text.split_once("://").map_or(text, |(_, rest)| rest);
         let scheme = &text[..text.len() - address.len()];
         let path = match scheme {
@@ -93,6 +101,13 @@ impl HubModel {
         let revision = revision.map(|revision| format!(" --revision {revision}")).unwrap_or_default();
         format!("hf download {}{file}{revision}", self.id)
     }
+}
+
+/// True for `videomamba_{t,s,m,b}16_{data}_..res{side}..`, with or without `.pth`.
+fn is_video_mamba(name: &str) -> bool {
+    let parts: Vec<&str> = name.trim_end_matches(".pth").split('_').collect();
+    matches!(parts.as_slice(), ["videomamba", "t16" | "s16" | "m16" | "b16", _, .., side] if side.starts_with("res"))
+        && !name.contains(['/', '\\'])
 }
 
 /// Where the cache is, by the variables that the hub's own tools heed.
@@ -185,6 +200,14 @@ mod tests {
         let download = |text: &str| HubModel::parse(text).map(|model| model.download()).unwrap_or_default();
         let tiny = "hustvl/Vim-tiny-midclstok";
         assert_eq!(download(tiny), format!("hf download {tiny} vim_t_midclstok_76p1acc.pth"));
+        for name in ["videomamba_t16_k400_f8_res224", "videomamba_m16_ssv2_mask_ft_f16_res224to288", "videomamba_b16_in1k_res224"]
+        {
+            let wanted = format!("hf download OpenGVLab/VideoMamba {name}.pth");
+            assert_eq!([download(name), download(&format!("{name}.pth"))], [wanted.clone(), wanted]);
+        }
+        for name in ["videomamba_t", "videomamba_t_f8", "videomamba_l16_k400_f8_res224", "a/videomamba_t16_k400_f8_res224.pth"] {
+            assert!(parts(name).is_none_or(|[id, ..]| id != "OpenGVLab/VideoMamba"), "{name}");
+        }
         let other = download(&format!("hf://{tiny}/vim_t_midclstok_ft_78p3acc.pth"));
         assert_eq!(other, format!("hf download {tiny} vim_t_midclstok_ft_78p3acc.pth"));
     }

@@ -3,6 +3,8 @@
 
 #[path = "cli/classify.rs"]
 mod classify;
+#[path = "cli/clips.rs"]
+mod clips;
 mod common;
 #[path = "cli/errors.rs"]
 mod errors;
@@ -10,6 +12,8 @@ mod errors;
 mod eval;
 #[path = "cli/examples.rs"]
 mod examples;
+#[path = "cli/families.rs"]
+mod families;
 #[path = "cli/inputs.rs"]
 mod inputs;
 #[path = "cli/models.rs"]

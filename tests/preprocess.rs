@@ -1,6 +1,8 @@
 //! Decoding and preprocessing against timm, Pillow and libjpeg-turbo, and label files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test should say where")]
 
+#[path = "preprocess/clips.rs"]
+mod clips;
 #[path = "preprocess/damage.rs"]
 mod damage;
 #[path = "preprocess/decode.rs"]
