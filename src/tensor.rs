@@ -14,7 +14,7 @@ use half::{bf16, f16};
 
 use crate::error::{Error, Result};
 
-/// Element types that checkpoints hold. Activations are always [`DType::F32`].
+/// Element types that checkpoints hold, and those that operators make: [`DType::F32`], but for class maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE single precision.
@@ -25,6 +25,8 @@ pub enum DType {
     BF16,
     /// Signed 64-bit integers (counters such as `num_batches_tracked`).
     I64,
+    /// Bytes: the classes of pixels.
+    U8,
 }
 
 impl DType {
@@ -34,16 +36,18 @@ impl DType {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
             Self::I64 => 8,
+            Self::U8 => 1,
         }
     }
 
-    /// The lower-case name: `f32`, `f16`, `bf16`, `i64`.
+    /// The lower-case name: `f32`, `f16`, `bf16`, `i64`, `u8`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::BF16 => "bf16",
             Self::I64 => "i64",
+            Self::U8 => "u8",
         }
     }
 }
@@ -342,6 +346,7 @@ impl Tensor {
                     .map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
                     .collect(),
             ),
+            DType::U8 => Cow::Owned(bytes.iter().map(|b| f32::from(*b)).collect()),
         }
     }
 

@@ -270,7 +270,7 @@ fn the_best_classes_take_16_bytes_each() {
     let y = graph.op("y", TopK::plain(8), vec![x]).unwrap();
     graph.output("y", y, Layout::Plain);
     let program = plan::lower::<Gpu>(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap();
-    assert_eq!(webmamba::low_level::program::device_bytes(&program.outputs()[0].shape), 128);
+    assert_eq!(webmamba::low_level::program::device_bytes(&program.outputs()[0].desc), 128);
 }
 
 /// A device of an adapter of this kind that the program opened for itself.

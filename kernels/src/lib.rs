@@ -4,19 +4,21 @@
 //! They are a crate of their own because WebAssembly is built for size, and these for speed. It promises nothing to others than
 //! webmamba.
 
+mod arg_max;
 mod attention;
+mod avg_pool;
 mod class_activation;
 mod depthwise_conv2d;
 mod embed_tokens;
 mod epilogue;
 mod gemm;
-mod global_avg_pool;
 mod isa;
 mod layer_norm;
 mod linear_attention;
 mod math;
 mod merge_patches;
 mod pointwise;
+mod resize;
 mod rope;
 mod selective_scan;
 mod simd;
@@ -32,9 +34,9 @@ pub use epilogue::{Act, Parts};
 pub use isa::{Caps, Isa};
 pub use simd::{available, detect};
 pub use steps::{
-    Attention, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, GlobalAvgPool, LayerNorm,
-    LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Rope, SelectiveScan,
-    TakeToken, TopK, Window,
+    ArgMax, Attention, AvgPool, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, LayerNorm,
+    LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Resize, Rope,
+    SelectiveScan, TakeToken, TopK, Window,
 };
 
 /// A range of memory that steps read and write: a part of the arena, a weight, or nothing.
@@ -87,6 +89,18 @@ impl<'a> Io<'a> {
         assert!(range.start <= range.end && range.end <= len, "a part writes {range:?} of {len} values");
         // SAFETY: it is in bounds and live, and nobody else has it.
         unsafe { std::slice::from_raw_parts_mut(start.add(range.start), range.len()) }
+    }
+
+    /// A range of what is written, as bytes.
+    ///
+    /// # Safety
+    /// As [`Io::write`].
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn write_bytes(&self, range: Range<usize>) -> &'a mut [u8] {
+        let Region { start, len } = self.writes[0];
+        assert!(range.start <= range.end && range.end <= len * 4, "a part writes {range:?} of {len} values of four bytes");
+        // SAFETY: it is in bounds and live, and nobody else has it.
+        unsafe { std::slice::from_raw_parts_mut(start.cast::<u8>().add(range.start), range.len()) }
     }
 
     /// Where what is written starts, for parts that interleave.

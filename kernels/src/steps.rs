@@ -29,8 +29,12 @@ macro_rules! kernels {
 }
 
 kernels! {
+    /// The best class of every pixel.
+    ArgMax => "arg_max",
     /// Softmax attention.
     Attention => "attention",
+    /// Means over bins of positions.
+    AvgPool => "avg_pool",
     /// Class activation maps.
     ClassActivation => "class_activation",
     /// Depthwise convolution.
@@ -39,8 +43,6 @@ kernels! {
     EmbedTokens => "embed_tokens",
     /// Product or dense convolution.
     Gemm => "gemm",
-    /// Mean over positions.
-    GlobalAvgPool => "global_avg_pool",
     /// Layer normalisation.
     LayerNorm => "layer_norm",
     /// Linear attention: queries times the sums.
@@ -51,6 +53,8 @@ kernels! {
     MergePatches => "merge_patches",
     /// Pointwise work.
     Pointwise => "pointwise",
+    /// Maps at another size.
+    Resize => "resize",
     /// Rotary embedding.
     Rope => "rope",
     /// Selective scan.
@@ -195,14 +199,46 @@ pub struct Pointwise {
     pub period: usize,
 }
 
-/// Reads x `(images, positions, channels)`, writes `(images, channels)`.
+/// Reads x `(images, height, width, channels)`, writes `(images, rows, columns, channels)`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GlobalAvgPool {
+pub struct AvgPool {
     /// Batch.
     pub images: usize,
-    /// Positions an image.
-    pub positions: usize,
+    /// Height and width of an image.
+    pub input: [usize; 2],
+    /// Bins down and across.
+    pub bins: [usize; 2],
     /// Channels.
+    pub channels: usize,
+}
+
+/// Reads x `(images, height, width, channels)`, writes `(images, rows, columns, channels)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resize {
+    /// Batch.
+    pub images: usize,
+    /// Height and width of an image.
+    pub input: [usize; 2],
+    /// Height and width of a result.
+    pub output: [usize; 2],
+    /// Channels.
+    pub channels: usize,
+    /// The nearest position instead of the weighed four around it.
+    pub nearest: bool,
+}
+
+/// Reads logits `(images, height, width, channels)` of up to 255 classes, writes a byte a pixel: `(images, rows, columns)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArgMax {
+    /// Batch.
+    pub images: usize,
+    /// Height and width of the logits of an image.
+    pub input: [usize; 2],
+    /// Height and width of the first resize.
+    pub through: [usize; 2],
+    /// Height and width of the result, of the second.
+    pub output: [usize; 2],
+    /// Classes.
     pub channels: usize,
 }
 

@@ -16,7 +16,7 @@ use crate::{
     plan::{self, Arena},
     platform::{self, Memory, Stopwatch},
     program::{BufId, BufRef, Cpu, Program, ProgramValue, cpu::Caps},
-    tensor::Tensor,
+    tensor::{Bytes, DType, Tensor},
 };
 
 /// Memory whose parts are handed to kernels by address.
@@ -162,7 +162,8 @@ impl CpuExecutor {
         let scratch_len = steps.iter().map(|s| s.scratch).max().unwrap_or(0).next_multiple_of(16);
         let scratch = Block::new((scratch_len * caps.threads * 4) as u64, "preparing the threads")?;
         let values = |values: &[ProgramValue]| {
-            values.iter().map(|v| Region { len: v.shape.len(), ..place(v.buffer) }).collect::<Vec<Region>>()
+            let len = |v: &ProgramValue| (v.desc.shape.len() * v.desc.dtype.size()).div_ceil(4);
+            values.iter().map(|v| Region { len: len(v), ..place(v.buffer) }).collect::<Vec<Region>>()
         };
         let (inputs, outputs) = (values(&program.inputs), values(&program.outputs));
         let widest = program.dispatches.iter().map(|step| match &step.kernel {
@@ -219,7 +220,7 @@ impl CpuExecutor {
     }
 
     fn run_with(&mut self, inputs: &[&Tensor], mut report: impl FnMut(usize, Duration)) -> Result<Vec<Tensor>> {
-        check_inputs(self.program.inputs.iter().map(|v| &v.shape), inputs)?;
+        check_inputs(self.program.inputs.iter().map(|v| &v.desc.shape), inputs)?;
         for (region, input) in self.inputs.iter().zip(inputs) {
             let values = input.to_f32();
             // SAFETY: the region is the input's own in the arena, and nothing runs yet.
@@ -243,7 +244,14 @@ impl CpuExecutor {
         let result = |(region, value): (&Region, &ProgramValue)| {
             // SAFETY: the region is the result's own in the arena, and nothing runs any more.
             let values = unsafe { std::slice::from_raw_parts(region.start, region.len) };
-            Tensor::from_f32(value.shape.clone(), values.to_vec())
+            let desc = value.desc.clone();
+            match desc.dtype {
+                DType::U8 => {
+                    let bytes = bytemuck::cast_slice::<f32, u8>(values)[..desc.shape.len()].to_vec();
+                    Tensor::new(desc, Bytes::new(bytes))
+                }
+                _ => Tensor::from_f32(desc.shape, values.to_vec()),
+            }
         };
         self.outputs.iter().zip(&self.program.outputs).map(result).collect()
     }

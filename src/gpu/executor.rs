@@ -18,7 +18,7 @@ use crate::{
     plan::{self, Plan},
     platform::Stopwatch,
     program::{BufRef, CHANNEL_ALIGN, Program, padded_channels},
-    tensor::Tensor,
+    tensor::{Bytes, DType, Tensor},
 };
 
 /// What was created on the device so far; equal before and after a steady frame.
@@ -127,7 +127,7 @@ impl GpuExecutor {
         let mut staging_bytes = 0;
         let mut readbacks = Vec::with_capacity(program.outputs.len());
         for output in &program.outputs {
-            let bytes = crate::program::device_bytes(&output.shape);
+            let bytes = crate::program::device_bytes(&output.desc);
             let slot = plan.slot_of[output.buffer.0].unwrap_or_default();
             let last = program.dispatches.iter().rposition(|d| d.writes.contains(&output.buffer));
             readbacks.push(Readback { slot, offset: staging_bytes, bytes, launches: last.map_or(0, |i| i + 1) });
@@ -161,7 +161,7 @@ impl GpuExecutor {
     /// [`Error::InvalidArgument`] when the inputs have other shapes, [`Error::DeviceLost`], [`Error::Gpu`].
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         self.gpu.check()?;
-        check_inputs(self.program.inputs.iter().map(|i| &i.shape), inputs)?;
+        check_inputs(self.program.inputs.iter().map(|i| &i.desc.shape), inputs)?;
         let all: Vec<usize> = (0..self.readbacks.len()).collect();
         let watch = self.gpu.watch();
         self.upload(inputs);
@@ -185,7 +185,7 @@ impl GpuExecutor {
         self.gpu.check()?;
         let [height, width] = preprocess.size;
         let input = match self.program.inputs.as_slice() {
-            [input] if input.shape.dims() == [1, height, width, 3] => self.plan.slot_of[input.buffer.0],
+            [input] if input.desc.shape.dims() == [1, height, width, 3] => self.plan.slot_of[input.buffer.0],
             _ => None,
         };
         let Some(input) = input.and_then(|slot| self.slots.get(slot)) else {
@@ -240,7 +240,7 @@ impl GpuExecutor {
     /// As [`GpuExecutor::run`]; [`Error::InvalidArgument`] when the adapter has no timestamps.
     pub async fn profile(&mut self, inputs: &[&Tensor]) -> Result<(Vec<Tensor>, Vec<DispatchTiming>)> {
         self.gpu.check()?;
-        check_inputs(self.program.inputs.iter().map(|i| &i.shape), inputs)?;
+        check_inputs(self.program.inputs.iter().map(|i| &i.desc.shape), inputs)?;
         let timestamps = Timestamps::new(&self.gpu, self.launches.len()).await?;
         let watch = self.gpu.watch();
         self.upload(inputs);
@@ -294,9 +294,12 @@ impl GpuExecutor {
         let mut dirty = Vec::new();
         for (output, readback) in self.program.outputs.iter().zip(&self.readbacks) {
             let words = self.contents(&self.slots[readback.slot]).await?;
-            let channels = output.shape.last();
-            let mut rows = words[..readback.bytes as usize / 4].chunks_exact(padded_channels(channels));
-            if rows.any(|row| row[channels..].iter().any(|word| f32::from_bits(*word) != 0.0)) {
+            let (channels, size) = (output.desc.shape.last(), output.desc.dtype.size());
+            // Minus zero is a zero, too.
+            let positive = |word: &u32| if size == 4 { word & 0x7fff_ffff } else { *word };
+            let words: Vec<u32> = words[..readback.bytes as usize / 4].iter().map(positive).collect();
+            let mut rows = bytemuck::cast_slice::<u32, u8>(&words).chunks_exact(padded_channels(channels) * size);
+            if rows.any(|row| row[channels * size..].iter().any(|byte| *byte != 0)) {
                 dirty.push(output.name.clone());
             }
         }
@@ -317,13 +320,13 @@ impl GpuExecutor {
     fn upload(&mut self, inputs: &[&Tensor]) {
         for (wanted, input) in self.program.inputs.iter().zip(inputs) {
             let Some(slot) = self.plan.slot_of[wanted.buffer.0] else { continue };
-            let channels = wanted.shape.last();
+            let channels = wanted.desc.shape.last();
             let values = input.to_f32();
             let padded = if channels % CHANNEL_ALIGN == 0 {
                 &values[..]
             } else {
                 self.padded.clear();
-                self.padded.resize(wanted.shape.rows() * padded_channels(channels), 0.0);
+                self.padded.resize(wanted.desc.shape.rows() * padded_channels(channels), 0.0);
                 for (to, from) in self.padded.chunks_exact_mut(padded_channels(channels)).zip(values.chunks_exact(channels)) {
                     to[..channels].copy_from_slice(from);
                 }
@@ -341,11 +344,16 @@ impl GpuExecutor {
 
     /// An output from the contents of the readback buffer.
     fn output(&self, index: usize, readback: &Readback, words: &[u32]) -> Result<Tensor> {
-        let values: &[f32] = bytemuck::cast_slice(&words[readback.offset as usize / 4..][..readback.bytes as usize / 4]);
-        let shape = &self.program.outputs[index].shape;
-        let channels = shape.last();
-        let rows = values.chunks_exact(padded_channels(channels));
-        Tensor::from_f32(shape.clone(), rows.flat_map(|row| &row[..channels]).copied().collect())
+        let words = &words[readback.offset as usize / 4..][..readback.bytes as usize / 4];
+        let desc = self.program.outputs[index].desc.clone();
+        let channels = desc.shape.last();
+        let padded = padded_channels(channels);
+        if desc.dtype == DType::U8 {
+            let rows = bytemuck::cast_slice::<u32, u8>(words).chunks_exact(padded);
+            return Tensor::new(desc, Bytes::new(rows.flat_map(|row| &row[..channels]).copied().collect::<Vec<u8>>()));
+        }
+        let rows = bytemuck::cast_slice::<u32, f32>(words).chunks_exact(padded);
+        Tensor::from_f32(desc.shape, rows.flat_map(|row| &row[..channels]).copied().collect())
     }
 }
 

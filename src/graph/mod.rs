@@ -67,7 +67,7 @@ impl Node {
 /// How an output is handed out. Inside the graph everything is channels-last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// As computed: `(B, C)`, `(B, L, C)` or `(B, k, 2)`.
+    /// As computed: `(B, C)`, `(B, L, C)`, `(B, k, 2)`, or `(B, H, W)` for class maps.
     Plain,
     /// `(B, H, W, C)` becomes `(B, C, H, W)`, as PyTorch returns feature maps.
     Nchw,
@@ -147,7 +147,10 @@ impl Graph {
         let inferred =
             inputs_fit.and_then(|()| op.infer(&shapes)).and_then(|shape| indexable("the output", &shape).map(|()| shape));
         match inferred {
-            Ok(shape) => Ok(self.push(Node { name, kind: Kind::Op(op, inputs), desc: TensorDesc::f32(shape) })),
+            Ok(shape) => {
+                let desc = TensorDesc { dtype: op.element(), shape };
+                Ok(self.push(Node { name, kind: Kind::Op(op, inputs), desc }))
+            }
             Err(reason) => Err(Error::Shape { op: op.name(), node: name, reason }),
         }
     }

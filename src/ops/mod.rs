@@ -4,7 +4,9 @@
 //! Adding an operator touches its folder here, `shaders/<name>.wgsl`, `kernels/src/<name>.rs` with its sizes, and [`Op`].
 
 mod activation;
+mod arg_max;
 mod attention;
+mod avg_pool;
 mod batch_norm;
 mod choices;
 mod class_activation;
@@ -14,13 +16,13 @@ mod embed_tokens;
 mod epilogue;
 mod exact;
 mod gemm;
-mod global_avg_pool;
 mod layer_norm;
 mod linear;
 mod linear_attention;
 mod merge_patches;
 mod pointwise;
 mod reshape;
+mod resize;
 mod rope;
 mod selective_scan;
 mod take_token;
@@ -28,20 +30,22 @@ mod top_k;
 mod window;
 
 pub use activation::Activation;
+pub use arg_max::ArgMax;
 pub use attention::Attention;
+pub use avg_pool::{AdaptiveAvgPool, GlobalAvgPool};
 pub use batch_norm::BatchNorm;
 pub use choices::{NORMS, PRODUCTS, Product, SCANS, choices};
 pub use class_activation::ClassActivation;
 pub use conv2d::Conv2d;
 pub use depthwise_conv2d::DepthwiseConv2d;
 pub use embed_tokens::EmbedTokens;
-pub use global_avg_pool::GlobalAvgPool;
 pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear::Linear;
 pub use linear_attention::LinearAttention;
 pub use merge_patches::MergePatches;
 pub use pointwise::{Add, Mul, Scale};
 pub use reshape::Reshape;
+pub use resize::Resize;
 pub use rope::{Rope, rope_tables};
 pub use selective_scan::{Direction, SelectiveScan};
 pub use take_token::TakeToken;
@@ -53,10 +57,10 @@ pub use crate::program::{Act, Epilogue};
 use crate::{
     error::Result,
     program::{Lowering, Target},
-    tensor::{Shape, Tensor},
+    tensor::{DType, Shape, Tensor},
 };
 
-/// What every operator can do. Activations are F32 and channels-last.
+/// What every operator can do. Inputs are F32; feature maps are channels-last.
 pub trait Operator {
     /// Name in errors, profiles and dumps; also the stem of the kernel's file where there is one.
     fn name(&self) -> &'static str;
@@ -66,6 +70,11 @@ pub trait Operator {
     /// # Errors
     /// A sentence that names the expected and the found shapes.
     fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String>;
+
+    /// What the output's values are.
+    fn element(&self) -> DType {
+        DType::F32
+    }
 
     /// Multiply-adds for these shapes: only the products that scale with the model, not pointwise work.
     fn macs(&self, _inputs: &[&Shape], _output: &Shape) -> u64 {
@@ -133,8 +142,12 @@ macro_rules! ops {
 ops! {
     /// Pointwise non-linearity.
     Activation,
+    /// Means over bins of positions.
+    AdaptiveAvgPool,
     /// Elementwise sum.
     Add,
+    /// The best class of every pixel.
+    ArgMax,
     /// Multi-head softmax attention within sequences.
     Attention,
     /// Inference batch normalisation.
@@ -161,6 +174,8 @@ ops! {
     Mul,
     /// Another shape for the same bytes.
     Reshape,
+    /// Maps at another size.
+    Resize,
     /// Normalisation by the root of the mean square over channels.
     RmsNorm,
     /// Rotary position embedding over two axes.

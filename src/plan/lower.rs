@@ -43,9 +43,8 @@ where
                 return Err(Error::InvalidArgument(format!("the input `{}` {} has no elements", node.name, node.shape())));
             }
             Kind::Input => {
-                let buffer = program.add_activation(&node.name, node.shape());
-                let shape = node.shape().clone();
-                program.inputs.push(ProgramValue { name: node.name.clone(), buffer, shape });
+                let buffer = program.add_activation(&node.name, &node.desc);
+                program.inputs.push(ProgramValue { name: node.name.clone(), buffer, desc: node.desc.clone() });
                 Some(buffer)
             }
             Kind::Op(op, inputs) => {
@@ -66,7 +65,7 @@ where
                     // The same bytes: channels and their padding stay where they are.
                     (Op::Reshape(_), Some(Operand::Activation { buffer, .. })) => Some(*buffer),
                     _ => {
-                        let output = program.add_activation(&node.name, node.shape());
+                        let output = program.add_activation(&node.name, &node.desc);
                         let label = Label { op: op.name(), node: node.name.clone() };
                         let mut cx =
                             Lowering::new((caps, tuning), &mut program, &mut weight_ids, &operands, (output, &node.desc), label);
@@ -92,8 +91,8 @@ where
         let Some(buffer) = buffers[output.value.index()] else {
             return Err(Error::InvalidArgument(format!("output `{}` is a constant", output.name)));
         };
-        let shape = graph.node(output.value).shape().clone();
-        program.outputs.push(ProgramValue { name: output.name.clone(), buffer, shape });
+        let desc = graph.node(output.value).desc.clone();
+        program.outputs.push(ProgramValue { name: output.name.clone(), buffer, desc });
     }
     Ok(program)
 }

@@ -2,9 +2,9 @@
 //! names of the shaders that compute the same.
 
 pub use webmamba_kernels::{
-    Attention, Caps, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, GlobalAvgPool, Isa, LayerNorm,
-    LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Rope, SelectiveScan,
-    TakeToken, TopK, Window,
+    ArgMax, Attention, AvgPool, Caps, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, Isa, LayerNorm,
+    LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Resize, Rope,
+    SelectiveScan, TakeToken, TopK, Window,
 };
 
 use crate::program::{BufId, BufRef, Label};

@@ -190,9 +190,9 @@ impl Lowering<'_, Cpu> {
 }
 
 impl<T: Target> Program<T> {
-    /// A new buffer for an activation of this shape.
-    pub(crate) fn add_activation(&mut self, name: &str, shape: &Shape) -> BufId {
-        self.buffers.push(BufferInfo { bytes: T::activation_bytes(shape).max(16), name: name.to_owned() });
+    /// A new buffer for an activation.
+    pub(crate) fn add_activation(&mut self, name: &str, desc: &TensorDesc) -> BufId {
+        self.buffers.push(BufferInfo { bytes: T::activation_bytes(desc).max(16), name: name.to_owned() });
         BufId(self.buffers.len() - 1)
     }
 }

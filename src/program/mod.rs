@@ -20,7 +20,7 @@ pub(crate) use params::params;
 pub use params::{ParamBlock, Params};
 pub use target::{Cpu, Gpu, Step, Target};
 
-use crate::{packed::PackedWeight, tensor::Shape};
+use crate::{packed::PackedWeight, tensor::TensorDesc};
 
 /// Channels are padded to a multiple of four in device buffers, so every kernel reads `vec4`s; the padding holds zeros.
 pub const CHANNEL_ALIGN: usize = 4;
@@ -30,9 +30,9 @@ pub const fn padded_channels(channels: usize) -> usize {
     channels.next_multiple_of(CHANNEL_ALIGN)
 }
 
-/// Bytes that an F32 activation of this shape takes on the device.
-pub fn device_bytes(shape: &Shape) -> u64 {
-    shape.rows() as u64 * padded_channels(shape.last()) as u64 * 4
+/// Bytes that a value takes on the device: the innermost extent padded, bytes four to a word.
+pub fn device_bytes(desc: &TensorDesc) -> u64 {
+    (desc.shape.rows() * padded_channels(desc.shape.last()) * desc.dtype.size()) as u64
 }
 
 /// A compute shader and the constants that specialise it: the key of the pipeline cache.
@@ -124,8 +124,8 @@ pub struct ProgramValue {
     pub name: String,
     /// Where it is.
     pub buffer: BufId,
-    /// Logical shape (channels not padded).
-    pub shape: Shape,
+    /// Logical type and shape (channels not padded).
+    pub desc: TensorDesc,
 }
 
 /// Everything a device needs to run a graph for one batch size and input size.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::{
     program::{BufId, BufRef, Caps, Dispatch, Label, cpu, device_bytes},
-    tensor::Shape,
+    tensor::TensorDesc,
 };
 
 /// One entry of a program: a kernel with its operands.
@@ -24,8 +24,8 @@ pub trait Target: Debug + Sized {
     /// An entry of its programs.
     type Step: Step;
 
-    /// Bytes that an activation of this shape takes on the device.
-    fn activation_bytes(shape: &Shape) -> u64;
+    /// Bytes that an activation takes on the device.
+    fn activation_bytes(desc: &TensorDesc) -> u64;
 
     /// Bytes of the largest buffer that a step can bind.
     fn max_binding(caps: &Self::Caps) -> u64;
@@ -43,8 +43,8 @@ impl Target for Gpu {
     type Caps = Caps;
     type Step = Dispatch;
 
-    fn activation_bytes(shape: &Shape) -> u64 {
-        device_bytes(shape)
+    fn activation_bytes(desc: &TensorDesc) -> u64 {
+        device_bytes(desc)
     }
 
     fn max_binding(caps: &Caps) -> u64 {
@@ -56,8 +56,8 @@ impl Target for Cpu {
     type Caps = cpu::Caps;
     type Step = cpu::CpuStep;
 
-    fn activation_bytes(shape: &Shape) -> u64 {
-        shape.len() as u64 * 4
+    fn activation_bytes(desc: &TensorDesc) -> u64 {
+        (desc.shape.len() * desc.dtype.size()) as u64
     }
 
     fn max_binding(_: &cpu::Caps) -> u64 {

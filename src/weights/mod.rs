@@ -307,6 +307,6 @@ fn has_non_finite(tensor: &Tensor) -> bool {
         DType::F32 => tensor.bytes().as_chunks().0.iter().any(|b| u32::from_le_bytes(*b) & 0x7f80_0000 == 0x7f80_0000),
         DType::F16 => halves(0x7c00),
         DType::BF16 => halves(0x7f80),
-        DType::I64 => false,
+        DType::I64 | DType::U8 => false,
     }
 }

@@ -413,6 +413,32 @@ fn linear_attentions(all: &mut Vec<Case>) {
 }
 
 fn heads(all: &mut Vec<Case>) {
+    // batch, height, width, channels, rows, columns
+    for [b, h, w, c, rows, columns] in [
+        [1, 1, 1, 1, 3, 2],
+        [2, 3, 4, 5, 6, 6],
+        [1, 16, 11, 65, 6, 3],
+        [2, 7, 9, 20, 1, 1],
+        [1, 63, 65, 3, 197, 31],
+        [1, 5, 3, 150, 20, 12],
+    ] {
+        let (operands, sizes) = (vec![input([b, h, w, c])], format!("{b} x {h} x {w} x {c} into {rows} x {columns}"));
+        let op = AdaptiveAvgPool { size: [rows, columns] };
+        all.push(case(format!("adaptive_avg_pool {sizes}"), op, operands.clone(), Tolerance::Accumulated));
+        for (nearest, name, tolerance) in [(false, "bilinear", Tolerance::Close), (true, "nearest", Tolerance::Exact)] {
+            all.push(case(
+                format!("resize {sizes} {name}"),
+                Resize { size: [rows, columns], nearest },
+                operands.clone(),
+                tolerance,
+            ));
+        }
+        // Through what is larger, smaller, and the same.
+        for through in [[4 * h, 4 * w], [h, w], [h.div_ceil(2), w + 1]] {
+            let name = format!("arg_max {sizes} through {} x {}", through[0], through[1]);
+            all.push(case(name, ArgMax { through, size: [rows, columns] }, operands.clone(), Tolerance::Exact));
+        }
+    }
     for [b, l, c] in [[1, 1, 1], [2, 3, 63], [3, 49, 20], [1, 1757, 65]] {
         all.push(case(format!("global_avg_pool {b} x {l} x {c}"), GlobalAvgPool, vec![input([b, l, c])], Tolerance::Accumulated));
     }

@@ -182,6 +182,7 @@ impl Pickle {
             DType::F16 => "HalfStorage",
             DType::BF16 => "BFloat16Storage",
             DType::I64 => "LongStorage",
+            DType::U8 => "ByteStorage",
         };
         let sizes: Vec<i64> = tensor.shape().dims().iter().map(|&d| d as i64).collect();
         let mut strides = vec![1; sizes.len()];

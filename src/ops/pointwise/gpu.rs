@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     ops::{Act, Lower},
     packed::Packing,
-    program::{BufRef, CHANNEL_ALIGN, Gpu, Kernel, Lowering, Params, device_bytes, padded_channels, params},
+    program::{BufRef, CHANNEL_ALIGN, Gpu, Kernel, Lowering, Params, padded_channels, params},
 };
 
 params! {
@@ -53,7 +53,7 @@ pub(in crate::ops) fn lower(cx: &mut Lowering<'_>, mode: Mode) -> Result<()> {
             (2, Act::Identity, cx.weight(&[Some(1)], packing)?)
         }
     };
-    let len4 = device_bytes(shape) / 16;
+    let len4 = (shape.rows() * channels4) as u64;
     // A vector over channels repeats in every row; a whole tensor is its own period.
     let period = if matches!(mode, Mode::Scale) { channels4 as u64 } else { len4 };
     let params = PointwiseParams { len4: len4 as u32, channels: shape.last() as u32, period4: period as u32 };
