@@ -302,11 +302,16 @@ pub(crate) fn groups<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<(&'a str, u
 
 /// All bits of the exponent are set in infinities and NaN, and in nothing else.
 fn has_non_finite(tensor: &Tensor) -> bool {
-    let halves = |mask: u16| tensor.bytes().as_chunks().0.iter().any(|b| u16::from_le_bytes(*b) & mask == mask);
     match tensor.dtype() {
-        DType::F32 => tensor.bytes().as_chunks().0.iter().any(|b| u32::from_le_bytes(*b) & 0x7f80_0000 == 0x7f80_0000),
-        DType::F16 => halves(0x7c00),
-        DType::BF16 => halves(0x7f80),
+        DType::F32 => any_has(tensor.bytes(), |b| u32::from_le_bytes(b) & 0x7f80_0000 == 0x7f80_0000),
+        DType::F16 => any_has(tensor.bytes(), |b| u16::from_le_bytes(b) & 0x7c00 == 0x7c00),
+        DType::BF16 => any_has(tensor.bytes(), |b| u16::from_le_bytes(b) & 0x7f80 == 0x7f80),
         DType::I64 | DType::U8 => false,
     }
+}
+
+/// Whether any value is `bad`. Within a block all are looked at, which the compiler does many at a time.
+fn any_has<const N: usize>(bytes: &[u8], bad: impl Fn([u8; N]) -> bool) -> bool {
+    const BLOCK: usize = 1 << 12;
+    bytes.chunks(BLOCK).any(|block| block.as_chunks().0.iter().fold(false, |any, value| any | bad(*value)))
 }
