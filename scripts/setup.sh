@@ -29,6 +29,9 @@ if [ "$need" = test ]; then
     ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 || packages="$packages mesa-vulkan-drivers"
     [ -e /usr/lib/chromium/vk_swiftshader_icd.json ] || packages="$packages chromium"
     command -v firefox-esr >/dev/null || packages="$packages firefox-esr"
+    # WebKitGTK, and a screen for it.
+    command -v WebKitWebDriver >/dev/null || packages="$packages webkit2gtk-driver"
+    command -v Xvfb >/dev/null || packages="$packages xvfb"
 fi
 
 if [ -n "$packages" ]; then
@@ -50,6 +53,11 @@ if [ "$need" != build ]; then
     if ! [ pkg/node_modules/.package-lock.json -nt pkg/package-lock.json ]; then
         (cd pkg && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json)
     fi
+fi
+
+# The package is built with the standard library's own source.
+if [ "$need" != build ] && ! [ -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml" ]; then
+    rustup component add rust-src
 fi
 
 # Browsers; and for the checks, the systems that nothing here can run.

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::image::{CropMode, Filter, Preprocess};
+use crate::{
+    error::Error,
+    image::{CropMode, Filter, Preprocess},
+};
 
 /// Keys of the input size, the first one that there is.
 const SIZES: [&str; 5] = ["resolution", "input_resolution", "image_size", "input_size", "img_size"];
@@ -32,7 +35,8 @@ pub(super) fn of_config<'a>(get: impl Fn(&str) -> Option<&'a Json>) -> Result<Sa
     }
     said.crop_pct = number(get("crop_pct"), "crop_pct")?;
     if let Some(mode) = get("crop_mode") {
-        said.crop_mode = Some(serde_json::from_value(mode.clone()).map_err(|error| format!("crop_mode: {error}"))?);
+        let name = mode.as_str().ok_or_else(|| format!("crop_mode {mode} is not a text"))?;
+        said.crop_mode = Some(name.parse().map_err(|error: Error| error.to_string())?);
     }
     let scale = |[mean, std]: [&str; 2]| Ok::<_, String>((channels(get(mean), mean)?, channels(get(std), std)?));
     (said.mean, said.std) = match scale(["mean", "std"])? {

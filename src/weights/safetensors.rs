@@ -44,7 +44,9 @@ pub(super) fn load(bytes: &Bytes) -> Result<Vec<(String, Entry)>, String> {
 
 /// What a header describes, in the order of the bytes, held against the length of the data where that is known.
 pub(super) fn places(header: &[u8], data_len: Option<usize>) -> Result<Vec<Place>, String> {
-    let Header(mut list) = serde_json::from_slice(header).map_err(|error| format!("its header is damaged: {error}"))?;
+    // From text, as all JSON here is: one parser in the module that browsers download.
+    let text = str::from_utf8(header).map_err(|_| NOT_UTF8)?;
+    let Header(mut list) = serde_json::from_str(text).map_err(|error| format!("its header is damaged: {error}"))?;
     if let Some((len, (key, info))) = data_len.and_then(|len| Some((len, list.iter().find(|(_, i)| i.data_offsets.1 > len)?))) {
         let end = info.data_offsets.1;
         return Err(format!("the file is truncated: {} ends at byte {end} of {len} bytes of data", quote(key)));
@@ -63,6 +65,8 @@ pub(super) fn places(header: &[u8], data_len: Option<usize>) -> Result<Vec<Place
     };
     Ok(list.into_iter().map(place).collect())
 }
+
+const NOT_UTF8: &str = "its header is not UTF-8";
 
 /// The longest header that the format allows.
 const MAX_HEADER: u64 = 100_000_000;
@@ -91,7 +95,7 @@ fn split(file: &[u8]) -> Result<(&[u8], &[u8]), String> {
 fn describe(error: SafeTensorError) -> String {
     match error {
         SafeTensorError::HeaderTooLarge => "its header is larger than the format allows".into(),
-        SafeTensorError::InvalidHeader(_) => "its header is not UTF-8".into(),
+        SafeTensorError::InvalidHeader(_) => NOT_UTF8.into(),
         SafeTensorError::InvalidOffset(key) => {
             format!("the bytes of {} overlap those of another tensor, or leave a gap", quote(&key))
         }
