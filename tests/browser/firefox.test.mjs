@@ -4,33 +4,9 @@ import { test } from 'node:test';
 import { launch, serve } from './support/browser.mjs';
 import { checkpoint } from './support/checkpoint.mjs';
 import { openFirefox } from './support/firefox.mjs';
+import { assertSame, scores } from './support/scores.mjs';
 
 const MICRO = checkpoint('mambavision_micro');
-
-/** Scores of all classes, for one way to run. */
-async function scores(model, device, worker) {
-  const { ImageClassifier } = await import('/package/index.js');
-  const clf = await ImageClassifier.load(model, { device, worker });
-  const all = {};
-  for (const name of ['coffee.png', 'chelsea.png']) {
-    const image = Object.assign(new Image(), { src: `/images/${name}` });
-    for (const [how, source] of [['address', `/images/${name}`], ['blob', await (await fetch(`/images/${name}`)).blob()], ['element', image]]) {
-      const { predictions, heatmap } = await clf.classify(source, { topK: Infinity, heatmap: true });
-      all[`${name} as ${how}`] = { scores: predictions.sort((a, b) => a.index - b.index).map(({ score }) => score), region: heatmap.region };
-    }
-  }
-  const { kind, adapter } = clf.info.device;
-  await clf.dispose();
-  return { all, kind, adapter };
-}
-
-function assertSame(got, want, what) {
-  for (const [how, { scores, region }] of Object.entries(want)) {
-    const worst = Math.max(...scores.map((score, i) => Math.abs(score - got[how].scores[i])));
-    assert.ok(worst < 1e-4, `${what}, ${how}: ${worst} apart`);
-    assert.deepEqual(got[how].region, region);
-  }
-}
 
 test('Firefox gives what Chromium gives: the built-in model on the CPU, a small one on WebGPU, page and worker', async (t) => {
   const server = await serve(t);
