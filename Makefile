@@ -61,7 +61,7 @@ lint: setup
 	@# Browsers have one thread and no files: there an Arc crosses no threads, and dropping a file does nothing.
 	cargo clippy --target wasm32-unknown-unknown --lib --no-default-features --profile wasm -- \
 		-D warnings -A clippy::arc_with_non_send_sync -A clippy::drop_non_drop
-	RUSTDOCFLAGS="-D warnings" cargo doc -p webmamba -p webmamba-kernels --profile checked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc -p webmamba -p webmamba-kernels -p webmamba-pictures --profile checked --no-deps
 	@# The systems that nothing here can run: everything must at least be well typed for them.
 	cargo check --profile checked $(OTHER_TARGETS:%=--target %)
 

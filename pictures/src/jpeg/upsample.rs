@@ -1,7 +1,7 @@
 //! From planes of samples to RGB: chroma at full size by triangle filters, then the colours.
 
 use super::frame::{Component, Frame};
-use crate::image::decode::Decode;
+use crate::Decode;
 
 /// How the numbers of the planes are meant.
 #[derive(Clone, Copy, PartialEq, Eq)]

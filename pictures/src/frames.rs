@@ -1,64 +1,28 @@
 //! The frames of pictures that move: GIF, WebP and PNG.
 
-use std::{
-    fs::File,
-    io::{Cursor, Read},
-    path::Path,
-};
+use std::io::Cursor;
 
 use image::{
     AnimationDecoder, DynamicImage, Frame, ImageDecoder, ImageFormat, ImageResult, Limits,
     codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder},
 };
 
-use super::{Decode, MAX_BYTES, check_size, read, reason, to_rgb};
-use crate::{
-    error::{Error, Result},
-    image::RgbImage,
-};
+use crate::{Decode, MAX_BYTES, Picture, check_size, decode, reason, to_rgb};
 
 /// Bytes in which a PNG or WebP file says that it moves.
-const HEAD: u64 = 1 << 16;
+pub const MOVES_WITHIN: usize = 1 << 16;
 
-impl RgbImage {
-    /// All frames of an animated GIF, WebP or PNG file as they are shown, in their order; of any other the one image.
-    ///
-    /// # Errors
-    /// Those of [`RgbImage::open`]; [`Error::Image`] when the frames take more than [`MAX_BYTES`] together.
-    pub fn open_frames(path: impl AsRef<Path>) -> Result<Vec<Self>> {
-        let (name, bytes) = read(path.as_ref())?;
-        Self::decode_frames(&name, &bytes)
-    }
-
-    /// As [`RgbImage::open_frames`], of the bytes of a file; `name` is used in errors.
-    ///
-    /// # Errors
-    /// As [`RgbImage::open_frames`].
-    pub fn decode_frames(name: &str, bytes: &[u8]) -> Result<Vec<Self>> {
-        if !moves(bytes) {
-            return Ok(vec![Self::decode(name, bytes)?]);
-        }
-        frames(bytes).map_err(|reason| Error::image(name, reason))
-    }
+/// All frames of an animated GIF, WebP or PNG file as they are shown, in their order; of any other the one image.
+///
+/// # Errors
+/// Those of [`decode`]; or that the frames take more than [`MAX_BYTES`] together.
+pub fn decode_frames(bytes: &[u8]) -> Result<Vec<Picture>, String> {
+    if moves(bytes) { frames(bytes) } else { Ok(vec![decode(bytes)?]) }
 }
 
-/// Whether the file is a picture that moves; false where it cannot be read.
-pub fn is_animated(path: &Path) -> bool {
-    let head = || {
-        let mut file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|known| known.is_file()))?;
-        let mut bytes = Vec::new();
-        file.by_ref().take(HEAD).read_to_end(&mut bytes).ok()?;
-        if bytes.starts_with(b"GIF8") {
-            // Its second frame may lie anywhere.
-            file.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
-        }
-        Some(bytes)
-    };
-    head().is_some_and(|bytes| moves(&bytes))
-}
-
-/// Whether there is more than one frame in the file.
-pub(super) fn moves(bytes: &[u8]) -> bool {
+/// Whether there is more than one frame in the file. A PNG or WebP file says so in its first [`MOVES_WITHIN`] bytes; the second frame of a GIF
+/// may lie anywhere.
+pub fn moves(bytes: &[u8]) -> bool {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Gif) => gif_moves(bytes).unwrap_or(false),
         Ok(ImageFormat::WebP) => bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|flags| flags & 2 != 0),
@@ -103,7 +67,7 @@ fn gif_moves(bytes: &[u8]) -> Option<bool> {
     }
 }
 
-fn frames(bytes: &[u8]) -> Decode<Vec<RgbImage>> {
+fn frames(bytes: &[u8]) -> Decode<Vec<Picture>> {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_BYTES);
     let cursor = || Cursor::new(bytes);
@@ -125,7 +89,7 @@ fn collect<'a, D: ImageDecoder>(
     decoder: ImageResult<D>,
     limits: Limits,
     into_frames: impl FnOnce(D) -> image::Frames<'a>,
-) -> Decode<Vec<RgbImage>> {
+) -> Decode<Vec<Picture>> {
     let mut decoder = decoder.map_err(reason)?;
     let (width, height) = decoder.dimensions();
     check_size(width, height)?;
@@ -138,8 +102,7 @@ fn collect<'a, D: ImageDecoder>(
             return Err(format!("its frames take more than {} MiB; cut it or scale it down first", MAX_BYTES >> 20));
         }
         let (width, height) = pixels.dimensions();
-        let image = RgbImage::new(width, height, to_rgb(DynamicImage::ImageRgba8(pixels)));
-        images.push(image.map_err(|error| error.to_string())?);
+        images.push(Picture { width, height, pixels: to_rgb(DynamicImage::ImageRgba8(pixels)), note: None });
     }
     if images.is_empty() { Err("there are no frames in it".into()) } else { Ok(images) }
 }

@@ -4,7 +4,7 @@
 //! restart marker, and restart markers that are lost, doubled or swapped are weighed by their number.
 
 use super::{Repairs, huffman::Table};
-use crate::image::decode::{Decode, TRUNCATED};
+use crate::{Decode, TRUNCATED};
 
 /// Bits that are fetched ahead at the most.
 const AHEAD: u32 = 57;

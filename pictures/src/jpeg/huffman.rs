@@ -1,7 +1,7 @@
 //! Huffman codes: built from their lengths, looked up by eight bits at once.
 
 use super::bits::Bits;
-use crate::image::decode::Decode;
+use crate::Decode;
 
 /// A code.
 #[derive(Clone)]

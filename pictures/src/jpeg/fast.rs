@@ -8,7 +8,7 @@ use super::{
     Decode, Decoded, MAX_SCANS,
     bits::{RST0, RST7},
 };
-use crate::image::decode::{MAX_BYTES, MAX_PIXELS, check_size};
+use crate::{MAX_BYTES, MAX_PIXELS, check_size};
 
 /// The picture; `None` where the plain decoder has to look at the file.
 pub(super) fn decode(bytes: &[u8]) -> Decode<Option<Decoded>> {

@@ -1,7 +1,7 @@
 //! The headers of a file: what there is to decode, and with which tables.
 
 use super::{Repairs, huffman::Table, huffman::natural};
-use crate::image::decode::{Decode, MAX_BYTES, TRUNCATED, check_size};
+use crate::{Decode, MAX_BYTES, TRUNCATED, check_size};
 
 /// Blocks that a unit of an interleaved scan may have.
 const MAX_BLOCKS: usize = 10;
