@@ -19,11 +19,11 @@ const made = {
 const common = { bundle: true, format: 'esm', target: 'es2022', outdir: dist, plugins: [made], logLevel: 'warning' };
 const labels = './labels/imagenet1k.js';
 
-await build({ ...common, entryPoints: [join(source, 'index.ts')], external: [labels] });
+await build({ ...common, entryPoints: [join(source, 'index.ts')], external: [labels], splitting: true, chunkNames: '[name]' });
 await build({ ...common, entryPoints: [join(source, 'worker.ts')], external: ['./index.js'] });
 // The worker is one file that asks for no others, so that it can be copied, imported from elsewhere, and kept by bundlers as it is.
 await build({ ...common, entryPoints: [join(source, 'worker-thread.ts')], minify: true });
-await build({ ...common, entryPoints: [{ in: join(source, 'index.ts'), out: 'webmamba.min' }], external: [labels], minify: true });
+await build({ ...common, entryPoints: [{ in: join(source, 'min.ts'), out: 'webmamba.min' }], external: [labels], minify: true });
 
 // Declarations of what users see, with their comments, and of nothing else.
 const folder = mkdtempSync(join(tmpdir(), 'webmamba-types-'));

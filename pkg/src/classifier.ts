@@ -4,7 +4,7 @@ import { Calls, inTurn } from './calls.js';
 import { normalised } from './embedding.js';
 import { LocalEngine, type Engine, type RawResult } from './engine.js';
 import { DownloadError, InvalidOptionError, WebmambaError } from './errors.js';
-import { toPicture, type Picture } from './frames.js';
+import { toPicture, type Picture, type View } from './frames.js';
 import { wasmSource } from './init.js';
 import { locate } from './locate.js';
 import { checkClassify, checkEmbed, checkFeatures, checkLoad, checkVideo, classesOf } from './options.js';
@@ -12,7 +12,7 @@ import { RemoteEngine } from './remote.js';
 import { frames } from './stream.js';
 import type {
   Classification, ClassifyOptions, EmbedOptions, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource, Prediction,
-  ProfileEntry, Region, VideoClassification, VideoOptions, VideoSource,
+  ProfileEntry, VideoClassification, VideoOptions, VideoSource,
 } from './types.js';
 import { FrameCount, Smoothing } from './video.js';
 
@@ -27,7 +27,7 @@ interface Plan {
   among: Uint8Array | undefined;
   /** A map of this class, of the best one, or none. */
   map: number | boolean;
-  region: Region | undefined;
+  view: View;
   signal: AbortSignal | undefined;
 }
 
@@ -100,7 +100,7 @@ export class ImageClassifier {
   }
 
   /** The options with classes instead of labels. */
-  #plan({ topK = 5, threshold = 0, allow, deny, heatmap = false, region, signal }: ClassifyOptions): Plan {
+  #plan({ topK = 5, threshold = 0, allow, deny, heatmap = false, region, rotation, signal }: ClassifyOptions): Plan {
     const { labels, classes } = this.info;
     const among = allow || deny?.length ? new Uint8Array(classes).fill(allow ? 0 : 1) : undefined;
     for (const index of classesOf(labels, allow ?? [], 'allow')) among?.fill(1, index, index + 1);
@@ -109,13 +109,13 @@ export class ImageClassifier {
     if (typeof map === 'number' && !(Number.isInteger(map) && map >= 0 && map < classes)) {
       throw new InvalidOptionError(`classify: \`heatmap\` names class ${map}; the model has 0 to ${classes - 1}.`);
     }
-    return { topK, threshold, among, map, region, signal };
+    return { topK, threshold, among, map, view: { region, rotation }, signal };
   }
 
   async #classify(source: ImageSource, plan: Plan, smoothing?: Smoothing): Promise<Classification> {
-    const { topK, threshold, among, map, region, signal } = plan;
+    const { topK, threshold, among, map, view, signal } = plan;
     const start = performance.now();
-    const picture = await toPicture(source, signal, region);
+    const picture = await toPicture(source, signal, view);
     const decoded = performance.now();
     const wanted = {
       scores: topK > FROM_DEVICE || smoothing !== undefined || among !== undefined,
@@ -170,10 +170,10 @@ export class ImageClassifier {
   embed(sources: readonly ImageSource[], options?: EmbedOptions): Promise<Float32Array[]>;
   async embed(source: ImageSource | readonly ImageSource[], options: EmbedOptions = {}): Promise<Float32Array | Float32Array[]> {
     checkEmbed(options);
-    const { region, signal } = options;
+    const { signal } = options;
     signal?.throwIfAborted();
     return this.#each(source, async (one) => {
-      const picture = await toPicture(one, signal, region);
+      const picture = await toPicture(one, signal, options);
       return normalised(await this.#calls.next(() => this.#engine.embed(picture), signal, () => picture.close()));
     });
   }

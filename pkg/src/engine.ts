@@ -8,6 +8,7 @@ import { PixelReader, TextureStage } from './pixels.js';
 import { typed } from './plain.js';
 import { resolveModel, type ResolvedModel } from './source.js';
 import type { Features, HostTensor, LoadOptions, ModelInfo, ProfileEntry, WasmSource } from './types.js';
+import { turnedBack, Turner } from './turn.js';
 import { module } from './wasm.js';
 import type { Loader, WebClassifier } from './webmamba.js';
 
@@ -55,6 +56,7 @@ export class LocalEngine implements Engine {
   readonly #device: OpenDevice;
   readonly #model: WebClassifier;
   readonly #reader = new PixelReader();
+  readonly #turner = new Turner(this.#reader);
   readonly #stage: TextureStage | undefined;
   #disposed = false;
   /** Why the device is no longer there. */
@@ -163,9 +165,13 @@ export class LocalEngine implements Engine {
         const { map, model } = await classify(true, chosen);
         Object.assign(result, { map, model: result.model + model });
       }
-      // Regions are in pixels of the picture as it came.
-      const scale = picture.width / width;
-      if (result.map) result.map.region = result.map.region.map((n) => n * scale) as [number, number, number, number];
+      if (result.map) {
+        // Maps lie on the picture as it came, in its pixels.
+        const { rotation = 0 } = picture;
+        const scale = (rotation % 180 ? picture.height : picture.width) / width;
+        result.map.region = result.map.region.map((n) => n * scale) as [number, number, number, number];
+        Object.assign(result.map, turnedBack(result.map, picture.width, picture.height, rotation));
+      }
       return { ...result, capture };
     });
   }
@@ -197,8 +203,9 @@ export class LocalEngine implements Engine {
       const start = performance.now();
       const small = await this.#fitting(picture);
       try {
-        const image = await this.#image(small);
-        return await use(image, small.width, small.height, performance.now() - start);
+        const upright = await this.#turner.turned(small);
+        const image = await this.#image(upright);
+        return await use(image, upright.width, upright.height, performance.now() - start);
       } finally {
         if (small !== picture) small.close();
       }

@@ -4,10 +4,11 @@
  * are decoded that way. What has been decoded or drawn elsewhere is taken as it is.
  */
 import { raced } from './calls.js';
+import { decode } from './decode.js';
 import { InvalidImageError } from './errors.js';
 import { tag } from './options.js';
 import { isCamera, playing } from './stream.js';
-import type { ImageSource, Region } from './types.js';
+import type { ImageSource, Region, Rotation } from './types.js';
 import { isUrl, readFile, resolveUrl, shown } from './urls.js';
 
 /** Something that browsers can draw. */
@@ -21,6 +22,8 @@ export interface Picture {
   scale: number;
   /** Where this picture begins in the source, in pixels of the source; its first pixel where it is not given. */
   corner?: [x: number, y: number];
+  /** How far it is turned clockwise before the model sees it; width, height, scale and corner are as before that. */
+  rotation?: Rotation;
   drawable?: Drawable;
   pixels?: Uint8Array;
   /** True when nobody else uses the drawable. */
@@ -37,12 +40,18 @@ const PIXELS = 1 << 24;
 
 const DECODE: ImageBitmapOptions = { premultiplyAlpha: 'none', colorSpaceConversion: 'none', imageOrientation: 'from-image' };
 
-/** Finds out what `source` is, fetches and decodes it where that is needed, and takes its `region`. */
-export async function toPicture(source: ImageSource, signal?: AbortSignal, region?: Region): Promise<Picture> {
+/** Which part of an image is looked at, and from which side. */
+export interface View {
+  region?: Region | undefined;
+  rotation?: Rotation | undefined;
+}
+
+/** Finds out what `source` is, fetches and decodes it where that is needed, and takes its region. */
+export async function toPicture(source: ImageSource, signal?: AbortSignal, { region, rotation = 0 }: View = {}): Promise<Picture> {
   const picture = await raced(open(source, signal), signal, (late) => late.close());
-  if (!region) return limited(picture, Infinity, PIXELS);
+  if (!region) return { ...(await limited(picture, Infinity, PIXELS)), rotation };
   const { x, y } = region;
-  return { ...(await limited(await cropped(picture, region), Infinity, PIXELS)), corner: [Math.round(x), Math.round(y)] };
+  return { ...(await limited(await cropped(picture, region), Infinity, PIXELS)), rotation, corner: [Math.round(x), Math.round(y)] };
 }
 
 /** A part of a picture, in whole pixels. */
@@ -74,6 +83,10 @@ async function open(source: ImageSource, signal?: AbortSignal): Promise<Picture>
     case 'Blob':
     case 'File':
       return fromBlob(source as Blob, (source as Partial<File>).name);
+    // The bytes of a file, as Node has them.
+    case 'ArrayBuffer':
+    case 'Uint8Array':
+      return fromBlob(new Blob([source as Uint8Array<ArrayBuffer>]));
     case 'HTMLImageElement':
       return fromElement(source as HTMLImageElement, signal);
     case 'HTMLVideoElement': {
@@ -97,7 +110,7 @@ async function open(source: ImageSource, signal?: AbortSignal): Promise<Picture>
     return fromPixels(raw.data, raw.width, raw.height);
   }
   throw new InvalidImageError(
-    'This is no image: give an <img>, <video>, canvas, ImageBitmap, VideoFrame, ImageData, camera, Blob, File or URL.',
+    'This is no image: give an <img>, <video>, canvas, ImageBitmap, VideoFrame, ImageData, camera, Blob, File, the bytes of a file, or a URL.',
   );
 }
 
@@ -174,8 +187,10 @@ function drawn(image: HTMLImageElement, failed: () => Error): Picture {
 }
 
 async function fromBlob(blob: Blob, name = 'The file'): Promise<Picture> {
-  if (typeof createImageBitmap !== 'function') {
-    throw new InvalidImageError('Nothing here decodes images: give decoded pixels as { data, width, height }.');
+  // Some runtimes decode some formats, and then let nobody see the pixels.
+  if (typeof OffscreenCanvas !== 'function') {
+    const { pixels, width, height } = await decode(new Uint8Array(await blob.arrayBuffer()), name);
+    return fromPixels(pixels, width, height);
   }
   try {
     return owned(await createImageBitmap(blob, DECODE));
@@ -233,7 +248,7 @@ export async function limited(picture: Picture, maxSide: number, maxPixels: numb
       resizeQuality: 'high',
     };
     const small = owned(await createImageBitmap(source, resize));
-    return { ...small, scale: (picture.scale * width) / small.width };
+    return { ...small, rotation: picture.rotation ?? 0, scale: (picture.scale * width) / small.width };
   } catch (error) {
     throw unreadable(error);
   } finally {

@@ -46,7 +46,7 @@ const region: Rule = [
   (value) => isObject(value) && ['x', 'y', 'width', 'height'].every((key) => Number.isFinite(value[key])) && (value.width as number) > 0 && (value.height as number) > 0,
 ];
 
-const EMBED: Record<string, Rule> = { region, signal };
+const EMBED: Record<string, Rule> = { region, rotation: ['0, 90, 180 or 270', (value) => [0, 90, 180, 270].includes(value as number)], signal };
 
 const CLASSIFY: Record<string, Rule> = {
   ...EMBED,

@@ -6,13 +6,14 @@ import { unreadable, type Picture } from './frames.js';
 import type { Located } from './locate.js';
 import { tag } from './options.js';
 import { fromPlain, type PlainError } from './plain.js';
-import type { Features, LoadOptions, ModelInfo, ProfileEntry, ProgressEvent, WasmSource } from './types.js';
+import type { Features, LoadOptions, ModelInfo, ProfileEntry, ProgressEvent, Rotation, WasmSource } from './types.js';
 import { shown } from './urls.js';
 
 /** A picture that can be handed over. */
 export interface SentPicture {
   width: number;
   height: number;
+  rotation: Rotation;
   drawable?: ImageBitmap | VideoFrame;
   pixels?: Uint8Array;
 }
@@ -199,18 +200,18 @@ function trusted(script: string): string {
 
 /** Bitmaps of the package's own and video frames are handed over; everything else is copied first. */
 async function sendable(picture: Picture): Promise<[SentPicture, Transferable[]]> {
-  const { width, height, pixels, drawable, own } = picture;
+  const { width, height, rotation = 0, pixels, drawable, own } = picture;
   if (pixels) {
     const copy = pixels.slice();
-    return [{ width, height, pixels: copy }, [copy.buffer]];
+    return [{ width, height, rotation, pixels: copy }, [copy.buffer]];
   }
   if (tag(drawable) === 'VideoFrame') {
     const copy = (drawable as VideoFrame).clone();
-    return [{ width, height, drawable: copy }, [copy]];
+    return [{ width, height, rotation, drawable: copy }, [copy]];
   }
-  if (own && tag(drawable) === 'ImageBitmap') return [{ width, height, drawable: drawable as ImageBitmap }, [drawable as ImageBitmap]];
+  if (own && tag(drawable) === 'ImageBitmap') return [{ width, height, rotation, drawable: drawable as ImageBitmap }, [drawable as ImageBitmap]];
   const bitmap = await createImageBitmap(drawable as ImageBitmapSource, { premultiplyAlpha: 'none' }).catch((error: unknown) => {
     throw unreadable(error);
   });
-  return [{ width: bitmap.width, height: bitmap.height, drawable: bitmap }, [bitmap]];
+  return [{ width: bitmap.width, height: bitmap.height, rotation, drawable: bitmap }, [bitmap]];
 }

@@ -42,7 +42,10 @@ export type ModelSource =
   | URL
   | { weights: FileSource; config?: FileSource | Record<string, unknown>; arch?: string; name?: string };
 
-/** What can be classified. `Blob`, `File` and URLs are decoded by the browser; of a camera it is the next frame. */
+/**
+ * What can be classified. `Blob`, `File`, URLs and the bytes of a file are decoded by the browser, and outside of browsers by the
+ * package; of a camera it is the next frame.
+ */
 export type ImageSource =
   | HTMLImageElement
   | HTMLVideoElement
@@ -55,6 +58,8 @@ export type ImageSource =
   | MediaStreamTrack
   | MediaStream
   | Blob
+  | ArrayBuffer
+  | Uint8Array
   | string
   | URL;
 
@@ -145,14 +150,21 @@ export interface ClassifyOptions {
   deny?: readonly string[];
   /** The part of the image to look at; all of it by default. */
   region?: Region;
+  /** Degrees by which the image, or its region, is turned clockwise before it is looked at: for cameras that lie on a side. */
+  rotation?: Rotation;
   /** Adds a {@link Heatmap}: of the best class that is returned (`true`), or of a class by its label or index. */
   heatmap?: boolean | string | number;
   signal?: AbortSignal;
 }
 
+/** Degrees, clockwise. */
+export type Rotation = 0 | 90 | 180 | 270;
+
 export interface EmbedOptions {
   /** The part of the image to look at; all of it by default. */
   region?: Region;
+  /** Degrees by which the image, or its region, is turned clockwise before it is looked at. */
+  rotation?: Rotation;
   signal?: AbortSignal;
 }
 

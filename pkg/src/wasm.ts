@@ -2,9 +2,8 @@
 import { DownloadError } from './errors.js';
 import type { WasmSource } from './types.js';
 import { isUrl, readFile, resolveUrl, shown } from './urls.js';
-import * as glue from './webmamba.js';
 
-export type Wasm = typeof glue;
+export type Wasm = typeof import('./webmamba.js');
 
 interface Ready {
   glue: Wasm;
@@ -43,11 +42,22 @@ export function isStarted(): boolean {
   return ready !== undefined;
 }
 
+/** A module without imports. */
+export async function fetchModule(url: URL): Promise<WebAssembly.Module> {
+  if (url.protocol === 'file:') return WebAssembly.compile(await readFile(url));
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${shown(url)}: HTTP ${answer.status}`);
+  return WebAssembly.compile(await answer.arrayBuffer());
+}
+
 async function compile(find: () => WasmSource): Promise<Ready> {
   const given = find();
   const source = typeof given === 'string' || isUrl(given) ? resolveUrl(given) : given;
   try {
-    const { memory } = await glue.default({ module_or_path: isUrl(source) && source.protocol === 'file:' ? await readFile(source) : source });
+    const bytes = isUrl(source) ? (source.protocol === 'file:' ? readFile(source) : fetch(source)) : source;
+    // The bindings are a file of their own, which pages whose models run in workers never ask for. Both are fetched at once.
+    const [glue, module_or_path] = await Promise.all([import('./webmamba.js'), bytes]);
+    const { memory } = await glue.default({ module_or_path });
     return { glue, memory };
   } catch (error) {
     const where = isUrl(source) ? ` at ${shown(source)}` : '';

@@ -1,4 +1,4 @@
-/** Lists of images, chosen classes, parts of images, heat maps of any class, vectors, cameras as sources, own classes. */
+/** Lists of images, chosen classes, parts of images, turned images, heat maps of any class, vectors, cameras as sources, own classes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { launch, openPage, serve } from './support/browser.mjs';
@@ -113,6 +113,60 @@ for (const [device, worker] of WAYS) {
     assert.match(got.outside.message, /5000 x 200 is no part of an image of 600 x 400/);
   });
 
+  test(`a rotation is what a turned image would be, and its heat map lies on the image as it came, on ${where(device, worker)}`, async (t) => {
+    const { page } = await setUp(t);
+    const got = await page.evaluate(async ([device, worker]) => {
+      const clf = await load(device, worker);
+      const region = { x: 150, y: 40, width: 240, height: 200 };
+      const bitmap = await createImageBitmap(await picture('coffee.png'));
+      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+      const context = canvas.getContext('2d');
+      context.drawImage(bitmap, 0, 0);
+      /** Turned a quarter clockwise: what was the lower left corner is the upper left one. */
+      const quarter = ({ data, width, height }) => {
+        const [from, to] = [new Uint32Array(data.buffer), new Uint32Array(width * height)];
+        for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) to[x * height + (height - 1 - y)] = from[y * width + x];
+        return new ImageData(new Uint8ClampedArray(to.buffer), height, width);
+      };
+      /** The same of a map. */
+      const quarterMap = ({ values, width, height }) => {
+        const to = new Float32Array(values.length);
+        for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) to[x * height + (height - 1 - y)] = values[y * width + x];
+        return { values: to, width: height, height: width };
+      };
+      const scores = (result) => result.predictions.map(({ index, score }) => [index, score]).flat();
+      const results = {};
+      for (const part of [undefined, region]) {
+        const { x, y, width, height } = part ?? { x: 0, y: 0, width: canvas.width, height: canvas.height };
+        let turned = context.getImageData(x, y, width, height);
+        for (const rotation of [90, 180, 270]) {
+          turned = quarter(turned);
+          const wanted = await clf.classify(turned, { topK: 10, heatmap: true });
+          const options = { topK: 10, heatmap: true, rotation, ...(part && { region: part }) };
+          const frame = new VideoFrame(bitmap, { timestamp: 0 });
+          const sources = { file: await picture('coffee.png'), bitmap, canvas, frame, pixels: context.getImageData(0, 0, canvas.width, canvas.height) };
+          for (const [name, source] of Object.entries(sources)) {
+            const result = await clf.classify(source, options);
+            let map = result.heatmap;
+            for (let i = 0; i < rotation / 90; i++) map = quarterMap(map);
+            const maps = map.width === wanted.heatmap.width && near([...map.values], [...wanted.heatmap.values]);
+            // The middle of the map is the middle of what was looked at, and its sides have changed their places.
+            const place = result.heatmap.region;
+            const sides = [wanted.heatmap.region.width, wanted.heatmap.region.height];
+            const placed = near([place.x + place.width / 2, place.y + place.height / 2], [x + width / 2, y + height / 2])
+              && near([place.width, place.height], rotation === 180 ? sides : sides.reverse());
+            results[`${name}, ${rotation}, ${part ? 'region' : 'whole'}`] = [near(scores(result), scores(wanted)), maps, placed];
+          }
+          frame.close();
+          const vectors = [await clf.embed(bitmap, { rotation, ...(part && { region: part }) }), await clf.embed(turned)];
+          results[`embed, ${rotation}`] = [near([...vectors[0]], [...vectors[1]])];
+        }
+      }
+      return results;
+    }, [device, worker]);
+    for (const [name, right] of Object.entries(got)) assert.ok(right.every(Boolean), `${name}: ${right}`);
+  });
+
   test(`vectors have length 1, are those of the head, and are alike for like images, on ${where(device, worker)}`, async (t) => {
     const { page } = await setUp(t);
     const got = await page.evaluate(async ([device, worker]) => {
@@ -144,7 +198,7 @@ test('labels that the model does not have, and lists that are none, are errors t
     const all = {};
     for (const [name, options] of Object.entries({
       near: { allow: ['thing 33'] }, far: { deny: ['elephant'] }, map: { heatmap: 'think 3' }, index: { heatmap: 10 }, half: { heatmap: 1.5 },
-      text: { allow: 'thing 1' }, region: { region: { x: 0, y: 0, width: 0, height: 5 } }, empty: { region: {} },
+      text: { allow: 'thing 1' }, region: { region: { x: 0, y: 0, width: 0, height: 5 } }, rotation: { rotation: 45 }, empty: { region: {} },
     })) all[name] = await thrown(() => clf.classify(image, options));
     all.none = (await clf.classify(image, { allow: [] })).predictions.length;
     return all;

@@ -1,14 +1,18 @@
 /** Where pages put the package and run it: other sites, workers of all kinds, frames without an origin, strict policies. */
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { launch, serve, watchProblems } from './support/browser.mjs';
-import { builtPackage } from './support/paths.mjs';
+import { builtPackage, ROOT } from './support/paths.mjs';
+
+const { build } = createRequire(join(ROOT, 'pkg/package.json'))('esbuild');
 
 const html = (script, head = '') => `<!doctype html><meta charset="utf-8"><title>t</title><link rel="icon" href="data:,">${head}<script type="module">${script}</script>`;
 
 /** Loads on the page and in a worker, and tells the best class or the error. */
-const program = (base, { picture = '/images/coffee.png', before = '' } = {}) => `
-import { ImageClassifier, init } from '${base}/index.js';
+const program = (base, { picture = '/images/coffee.png', before = '', file = `${base}/index.js` } = {}) => `
+import { ImageClassifier, init } from '${file}';
 ${before}
 const results = {};
 for (const worker of [false, true]) {
@@ -149,20 +153,42 @@ test('`init({ base })`: all files from one folder, and nothing from beside the m
   server.folder('/elsewhere/', `${builtPackage()}/dist`);
   server.file('/p', html(program('/package', { before: "await init({ base: '/elsewhere' });" })), { type: 'text/html' });
   assertBoth(await results(t, await launch(t), server.url('/p')));
-  const asked = server.requests.filter(({ path }) => path.startsWith('/package/') && path !== '/package/index.js').map(({ path }) => path);
+  const asked = server.requests.map(({ path }) => path).filter((path) => path.startsWith('/package/') && !/\/(index|webmamba)\.js$/.test(path));
   assert.deepEqual(asked, []);
 });
 
-test('one file from a CDN: the first classification takes at most 6 requests', async (t) => {
-  const [page, cdn] = [await serve(t), await serve(t)];
-  const script = `
-    import { ImageClassifier } from '${cdn.url('/package/webmamba.min.js')}';
-    const clf = await ImageClassifier.load();
-    globalThis.results = (await clf.classify('/images/coffee.png', { topK: 1 })).predictions[0];`;
-  page.file('/p', html(script), { type: 'text/html' });
-  const got = await results(t, await launch(t), page.url('/p'));
-  assert.ok(got.score > 0, JSON.stringify(got));
-  const all = [...page.requests, ...cdn.requests].map(({ method, path }) => `${method} ${path}`);
-  t.diagnostic(all.join(', '));
-  assert.ok(all.length <= 6, all.join(', '));
+for (const [worker, most] of [[false, 6], [true, 8]]) {
+  test(`one file from a CDN${worker ? ', in a worker' : ''}: the first classification takes at most ${most} requests, none of them for another script`, async (t) => {
+    const [page, cdn] = [await serve(t), await serve(t)];
+    const script = `
+      import { ImageClassifier } from '${cdn.url('/package/webmamba.min.js')}';
+      const clf = await ImageClassifier.load('mamba_vision_nano', { worker: ${worker} });
+      globalThis.results = (await clf.classify('/images/coffee.png', { topK: 1 })).predictions[0];`;
+    page.file('/p', html(script), { type: 'text/html' });
+    const got = await results(t, await launch(t), page.url('/p'));
+    assert.ok(got.score > 0, JSON.stringify(got));
+    const all = [...page.requests, ...cdn.requests].map(({ method, path }) => `${method} ${path}`);
+    t.diagnostic(all.join(', '));
+    assert.ok(all.length <= most, all.join(', '));
+    assert.deepEqual([...new Set(all.filter((one) => one.endsWith('.js')))], ['GET /package/webmamba.min.js']);
+  });
+}
+
+test('the one file in a page of its own site: page and worker', async (t) => {
+  const server = await serve(t);
+  server.file('/p', html(program('/package', { file: '/package/webmamba.min.js' })), { type: 'text/html' });
+  assertBoth(await results(t, await launch(t), server.url('/p')));
+  assert.ok(!server.requests.some(({ path }) => path.endsWith('/worker-thread.js')));
+});
+
+test('the one file inside a bundle, which is no script for workers', async (t) => {
+  const server = await serve(t);
+  const bundled = await build({
+    stdin: { contents: program('/package', { file: './webmamba.min.js' }), resolveDir: `${builtPackage()}/dist` },
+    bundle: true, write: false, format: 'esm',
+  });
+  server.file('/package/app.js', bundled.outputFiles[0].text, { type: 'text/javascript' });
+  server.file('/p', html("import '/package/app.js';"), { type: 'text/html' });
+  assertBoth(await results(t, await launch(t), server.url('/p')));
+  assert.ok(server.requests.some(({ path }) => path.endsWith('/worker-thread.js')));
 });

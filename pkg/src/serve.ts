@@ -1,0 +1,61 @@
+/** What a worker does: an engine that answers messages. */
+import { LocalEngine } from './engine.js';
+import { WebmambaError } from './errors.js';
+import type { Picture } from './frames.js';
+import { toPlain } from './plain.js';
+import type { Reply, Request, SentPicture } from './remote.js';
+
+const post = (reply: Reply, transfer: Transferable[] = []) =>
+  (globalThis as unknown as Worker).postMessage(reply, transfer);
+const loading = new AbortController();
+let engine: LocalEngine | undefined;
+
+/** Answers the messages that come to this worker from now on. */
+export function serve(): void {
+  addEventListener('message', ({ data }: MessageEvent<Request>) => {
+    void answer(data)
+      .then((value) => {
+        if (engine) post({ wasm: engine.info.memory.wasm });
+        post({ id: data.id, value });
+      })
+      .catch((error: unknown) => post({ id: data.id, error: toPlain(error) }));
+  });
+}
+
+async function answer(request: Request): Promise<unknown> {
+  if (request.call === 'load') {
+    const onProgress = (progress: Extract<Reply, { progress: unknown }>['progress']) => post({ progress });
+    const options = { ...request.options, onProgress, signal: loading.signal };
+    engine = await LocalEngine.load(request.model, options, () => request.wasm);
+    void engine.lost.then((error) => post({ lost: toPlain(error) }));
+    return { ...engine.info, memory: { ...engine.info.memory } };
+  }
+  if (request.call === 'abort') {
+    loading.abort();
+    return undefined;
+  }
+  if (!engine) throw new WebmambaError('No model is loaded.');
+  switch (request.call) {
+    case 'run':
+      return withPicture(request.picture, (picture) => (engine as LocalEngine).run(picture, request.options));
+    case 'features':
+      return withPicture(request.picture, (picture) => (engine as LocalEngine).features(picture));
+    case 'embed':
+      return withPicture(request.picture, (picture) => (engine as LocalEngine).embed(picture));
+    case 'profile':
+      return engine.profile();
+    case 'allocations':
+      return engine.allocations();
+    case 'dispose':
+      return engine.dispose();
+  }
+}
+
+async function withPicture<T>(sent: SentPicture, use: (picture: Picture) => Promise<T>): Promise<T> {
+  const close = () => sent.drawable?.close();
+  try {
+    return await use({ ...sent, scale: 1, own: true, close });
+  } finally {
+    close();
+  }
+}
