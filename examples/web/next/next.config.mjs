@@ -1,0 +1,2 @@
+/** On the server the package reads its files where npm has put them. */
+export default { serverExternalPackages: ['webmamba'] };
