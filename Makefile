@@ -1,6 +1,6 @@
 # make run     classifies the sample photographs
 # make test    passes all tests: CPU, lavapipe and SwiftShader (and a hardware GPU where there is one)
-# make test-runtimes   tries the npm package in Node 22, Deno, Bun, other bundlers and versions of TypeScript
+# make test-runtimes   tries the npm package in Node 22, Deno, Bun, other bundlers, Next.js, React and versions of TypeScript
 # make pkg     builds the npm package: target/npm/webmamba-*.tgz
 # make web     builds the demo page and serves it on localhost
 # make bench   times the heaviest operators and whole models on every device
@@ -39,9 +39,9 @@ test-browser: setup
 	cd tests/browser && npm ci --no-audit --no-fund && npm test
 
 # The same package in other programs and bundlers, and its declarations in other versions of TypeScript: large downloads, minutes.
-test-runtimes:
-	@scripts/setup.sh pkg
+test-runtimes: setup
 	@scripts/pkg.sh
+	cd tests/browser && npm ci --no-audit --no-fund
 	cd tests/runtimes && npm ci --no-audit --no-fund && npm test
 
 pkg:
