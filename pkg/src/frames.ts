@@ -186,9 +186,15 @@ function drawn(image: HTMLImageElement, failed: () => Error): Picture {
   return { ...sized(canvas, width, height), own: true };
 }
 
+let drawing: boolean | undefined;
+
+/** Whether pictures are decoded and drawn here. Some runtimes have a class of that name, which draws nothing. */
+export function draws(): boolean {
+  return (drawing ??= typeof OffscreenCanvas === 'function' && new OffscreenCanvas(1, 1).getContext('2d') !== null);
+}
+
 async function fromBlob(blob: Blob, name = 'The file'): Promise<Picture> {
-  // Some runtimes decode some formats, and then let nobody see the pixels.
-  if (typeof OffscreenCanvas !== 'function') {
+  if (!draws()) {
     const { pixels, width, height } = await decode(new Uint8Array(await blob.arrayBuffer()), name);
     return fromPixels(pixels, width, height);
   }
@@ -238,7 +244,7 @@ export async function limited(picture: Picture, maxSide: number, maxPixels: numb
   const { width, height, drawable, pixels } = picture;
   const scale = Math.min(1, maxSide / Math.max(width, height), Math.sqrt(maxPixels / (width * height)));
   // Outside browsers there is nobody else who could do it.
-  if (scale === 1 || typeof createImageBitmap !== 'function' || typeof ImageData !== 'function') return picture;
+  if (scale === 1 || !draws()) return picture;
   try {
     const source = drawable ?? new ImageData(new Uint8ClampedArray(pixels ?? []), width, height);
     const resize: ImageBitmapOptions = {

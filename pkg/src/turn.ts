@@ -1,5 +1,5 @@
 /** Pictures that are turned before the model sees them, and its maps that are turned back. */
-import { unreadable, type Picture } from './frames.js';
+import { draws, unreadable, type Picture } from './frames.js';
 import { tag } from './options.js';
 import type { PixelReader } from './pixels.js';
 import type { Rotation } from './types.js';
@@ -20,7 +20,7 @@ export class Turner {
     const [columns, rows] = rotation === 180 ? [width, height] : [height, width];
     const upright = { ...picture, width: columns, height: rows, rotation: 0 as const, close: () => undefined };
     // Bitmaps may have colours below transparency, which a canvas forgets.
-    if (drawable && tag(drawable) !== 'ImageBitmap' && typeof OffscreenCanvas === 'function') {
+    if (drawable && tag(drawable) !== 'ImageBitmap' && draws()) {
       return { ...upright, drawable: this.#drawn(drawable, width, height, rotation) };
     }
     const bytes = await this.#reader.read(picture);

@@ -11,6 +11,8 @@ import { command, freshProject, tarball } from './support/project.mjs';
 
 const { transformSync } = createRequire(join(ROOT, 'pkg/package.json'))('esbuild');
 
+/** The modules that declarations are of. */
+const DECLARED = ['index', 'worker', 'cache', 'classifier', 'embedding', 'errors', 'init', 'preload', 'teach', 'types'];
 const MODELS = ['mamba_vision_nano', 'mila_nano'];
 
 test('the tarball has what it must have, and nothing else', async () => {
@@ -19,7 +21,7 @@ test('the tarball has what it must have, and nothing else', async () => {
     'package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
     'dist/index.js', 'dist/webmamba.js', 'dist/worker.js', 'dist/worker-thread.js', 'dist/webmamba.min.js',
     'dist/webmamba_bg.wasm', 'dist/webmamba_relaxed_bg.wasm', 'dist/webmamba_pictures.wasm', 'bin/webmamba.js',
-    ...['index', 'worker', 'cache', 'classifier', 'embedding', 'errors', 'init', 'preload', 'teach', 'types'].map((name) => `dist/${name}.d.ts`),
+    ...DECLARED.map((name) => `dist/${name}.d.ts`),
     'dist/labels/imagenet1k.js', 'dist/labels/imagenet1k.d.ts',
     ...MODELS.flatMap((name) => ['config.json', 'model.safetensors', 'README.md'].map((file) => `dist/models/${name}/${file}`)),
   ];
@@ -150,6 +152,14 @@ test('the types hold for a strict consumer', async (t) => {
     };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['consumer.ts'] }));
     await command('node', [tsc, '-p', '.'], { cwd: folder });
+  }
+});
+
+test('declarations name nothing internal, and nothing of other packages', () => {
+  for (const name of DECLARED) {
+    const text = readFileSync(join(PACKAGE, `dist/${name}.d.ts`), 'utf8').replace(/\/\*.*?\*\//gs, '');
+    assert.doesNotMatch(text, /\bGPU[A-Z]\w*/, name);
+    for (const [, from] of text.matchAll(/from '([^']+)'/g)) assert.ok(DECLARED.some((other) => from === `./${other}.js`), `${name}: ${from}`);
   }
 });
 

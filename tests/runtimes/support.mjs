@@ -1,5 +1,5 @@
 /** Projects with this folder's tools in their own `node_modules`, as bundlers expect them. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { command, tarball } from '../browser/support/project.mjs';
 import { need, ROOT } from '../browser/support/paths.mjs';
@@ -26,6 +26,6 @@ export async function projectOf(t, recipe) {
   mkdirSync(home);
   await command('tar', ['-xzf', path, '-C', home, '--strip-components=1']);
   if (recipe) cpSync(join(ROOT, 'examples/web', recipe), folder, { recursive: true });
-  if (!existsSync(join(folder, 'package.json'))) await command('npm', ['init', '--yes', '--init-type=module'], { cwd: folder });
+  else writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
   return folder;
 }

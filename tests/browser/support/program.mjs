@@ -71,4 +71,4 @@ export async function serveFolder(t, ...folders) {
 }
 
 /** The program as the files of a project. */
-export const bundled = (before) => ({ 'index.html': page('<script type="module" src="/main.js"></script>'), 'main.js': program(before) });
+export const bundled = (before) => ({ 'index.html': page('<script type="module" src="./main.js"></script>'), 'main.js': program(before) });
