@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 const folder = process.argv[2];
 /** What the page does not ask for: itself a part of this, for other pages, or for people. */
-const OTHERS = /^(sw|offline-files)\.js$|^preview\.jpg$|\.d\.ts$|\.md$|^webmamba\/(webmamba\.min|worker)\.js$/;
+const OTHERS = /^(sw|offline-files)\.js$|^preview\.jpg$|\.d\.ts$|\.md$|^webmamba\/(webmamba\.min\.js|worker\.js|webmamba_pictures\.wasm)$/;
 
 const files = readdirSync(folder, { recursive: true })
   .map((file) => file.replaceAll('\\', '/'))

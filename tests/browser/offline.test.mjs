@@ -39,8 +39,8 @@ test('after one visit the page works without its server: both built-in models, t
 test('what is kept is what the page needs, in less than 12 MB, and its version is of its contents', () => {
   const { version, files } = JSON.parse(/= (.*);/.exec(readFileSync(join(folder, 'offline-files.js'), 'utf8'))[1]);
   assert.match(version, /^[0-9a-f]{12}$/);
-  for (const file of ['index.html', 'js/main.js', 'webmamba/index.js', 'webmamba/worker-thread.js', 'samples/coffee.png']) assert.ok(files.includes(file), file);
-  for (const file of files) assert.doesNotMatch(file, /\.d\.ts$|\.md$|sw\.js/);
+  for (const file of ['index.html', 'js/main.js', 'webmamba/index.js', 'webmamba/webmamba.js', 'webmamba/worker-thread.js', 'samples/coffee.png']) assert.ok(files.includes(file), file);
+  for (const file of files) assert.doesNotMatch(file, /\.d\.ts$|\.md$|sw\.js|pictures/);
   const bytes = files.reduce((sum, file) => sum + readFileSync(join(folder, file)).length, 0);
   assert.ok(bytes < 12e6, `${bytes} bytes`);
 });
