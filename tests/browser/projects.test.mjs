@@ -1,8 +1,9 @@
-/** Fresh projects that have installed the tarball: plain HTML, Vite, webpack. Each runs the default model in Chromium. */
+/** Fresh projects that have installed the tarball: plain HTML, Vite, webpack, esbuild. Each runs the default model in Chromium. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { bundled, check, page, program, project, serveFolder } from './support/program.mjs';
+import { need, ROOT } from './support/paths.mjs';
+import { bundled, check, copyPackage, page, program, project, serveFolder, WITH_BASE } from './support/program.mjs';
 import { command, filesBelow, freePort, startServer, tool } from './support/project.mjs';
 
 test('plain HTML with an import map', async (t) => {
@@ -40,4 +41,12 @@ test('webpack, for production, without any configuration', async (t) => {
   const built = filesBelow(join(folder, 'dist'));
   assert.ok(built.some((name) => name.endsWith('.wasm')), built.join());
   await check(t, await serveFolder(t, join(folder, 'public'), join(folder, 'dist')));
+});
+
+test('esbuild, with the package\'s files copied', async (t) => {
+  const folder = await project(t, bundled(WITH_BASE));
+  copyPackage(folder);
+  const esbuild = need(join(ROOT, 'pkg/node_modules/.bin/esbuild'), 'run `npm ci` in pkg');
+  await command(esbuild, ['main.js', '--bundle', '--minify', '--format=esm', '--outdir=public'], { cwd: folder });
+  await check(t, await serveFolder(t, join(folder, 'public')));
 });

@@ -1,11 +1,11 @@
-/** Other bundlers and frameworks. Vite and webpack are tried in `tests/browser`. */
+/** Other bundlers and frameworks. Vite, webpack and esbuild are tried in `tests/browser`. */
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { launch, watchProblems } from '../browser/support/browser.mjs';
 import { IMAGES } from '../browser/support/paths.mjs';
-import { bundled, check, serveFolder } from '../browser/support/program.mjs';
+import { bundled, check, copyPackage, serveFolder, WITH_BASE } from '../browser/support/program.mjs';
 import { command, freePort, startServer, tool } from '../browser/support/project.mjs';
 import { projectOf } from './support.mjs';
 
@@ -13,20 +13,12 @@ import { projectOf } from './support.mjs';
 const own = (folder, name) => join(folder, 'node_modules/.bin', name);
 const COFFEE = join(IMAGES, 'coffee.png');
 
-/** A project with the program that all bundlers pack; of the package's files those that `before` names are in `public`. */
+/** A project with the program that all bundlers pack. */
 async function plain(t, before) {
   const folder = await projectOf(t);
   for (const [name, text] of Object.entries(bundled(before))) writeFileSync(join(folder, name), text);
   mkdirSync(join(folder, 'public'));
   cpSync(COFFEE, join(folder, 'public/coffee.png'));
-  return folder;
-}
-
-/** As the package's page says for bundlers that follow no `new URL(.., import.meta.url)`. */
-async function withBase(t) {
-  const folder = await plain(t, "await init({ base: '/webmamba/' });");
-  cpSync(join(folder, 'node_modules/webmamba/dist'), join(folder, 'public/webmamba'), { recursive: true });
-  cpSync(join(folder, 'index.html'), join(folder, 'public/index.html'));
   return folder;
 }
 
@@ -42,14 +34,9 @@ async function look(t, url, text) {
   assert.deepEqual(problems.filter((text) => !text.includes('favicon')), []);
 }
 
-test('esbuild, with the package\'s files copied', async (t) => {
-  const folder = await withBase(t);
-  await command(own(folder, 'esbuild'), ['main.js', '--bundle', '--minify', '--format=esm', '--outdir=public'], { cwd: folder });
-  await check(t, await serveFolder(t, join(folder, 'public')));
-});
-
 test('rollup, with the package\'s files copied', async (t) => {
-  const folder = await withBase(t);
+  const folder = await plain(t, WITH_BASE);
+  copyPackage(folder);
   await command(own(folder, 'rollup'), ['main.js', '--plugin', 'node-resolve', '--format', 'es', '--dir', 'public'], { cwd: folder });
   await check(t, await serveFolder(t, join(folder, 'public')));
 });
@@ -60,7 +47,7 @@ test('Parcel, without any configuration', async (t) => {
   await check(t, await serveFolder(t, join(folder, 'public'), join(folder, 'dist')));
 });
 
-test('React, packed by Vite: a hook loads the model once, although strict mode mounts twice', async (t) => {
+test('React, packed by Vite: a hook gives the model to a page', async (t) => {
   const folder = await projectOf(t, 'react');
   await command(tool('vite'), ['build'], { cwd: folder });
   await look(t, await serveFolder(t, join(folder, 'dist')), 'cup, ');

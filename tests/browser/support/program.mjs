@@ -72,3 +72,12 @@ export async function serveFolder(t, ...folders) {
 
 /** The program as the files of a project. */
 export const bundled = (before) => ({ 'index.html': page('<script type="module" src="./main.js"></script>'), 'main.js': program(before) });
+
+/** What the program does first where a bundler follows no `new URL(.., import.meta.url)`, as the package's page says. */
+export const WITH_BASE = "await init({ base: '/webmamba/' });";
+
+/** The package's files and the page in the public folder of such a project. */
+export function copyPackage(folder) {
+  cpSync(join(folder, 'node_modules/webmamba/dist'), join(folder, 'public/webmamba'), { recursive: true });
+  cpSync(join(folder, 'index.html'), join(folder, 'public/index.html'));
+}
