@@ -27,6 +27,7 @@
 mod classify;
 mod cpu;
 mod error;
+mod explain;
 mod gpu;
 mod graph;
 mod hub;

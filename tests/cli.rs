@@ -12,6 +12,8 @@ mod errors;
 mod eval;
 #[path = "cli/examples.rs"]
 mod examples;
+#[path = "cli/explain.rs"]
+mod explain;
 #[path = "cli/families.rs"]
 mod families;
 #[path = "cli/inputs.rs"]

@@ -76,6 +76,19 @@ impl Preprocess {
         plan::plan([height, width], self.size, self.crop_pct, self.crop_mode)
     }
 
+    /// Left, top, width and height of what the input shows of an image of `width` x `height` pixels, in those; beyond the image where it is
+    /// padded.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::plan`].
+    pub fn region(&self, width: u32, height: u32) -> Result<[f64; 4]> {
+        let plan = self.plan(width, height)?;
+        let image = [height, width].map(f64::from);
+        let scale = [0, 1].map(|axis| image[axis] / plan.resized[axis] as f64);
+        let [top, left] = [0, 1].map(|axis| plan.crop[axis] as f64 * scale[axis]);
+        Ok([left, top, self.size[1] as f64 * scale[1], self.size[0] as f64 * scale[0]])
+    }
+
     /// The input tensor of one image: F32 `[H, W, 3]`, channels last, normalised.
     ///
     /// The 8-bit values before normalisation equal Pillow's, or OpenCV's where the filter is bilinear, and the arithmetic after them is

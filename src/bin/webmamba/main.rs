@@ -9,6 +9,8 @@ mod classify;
 mod convert;
 mod devices;
 mod eval;
+mod explain;
+mod heat;
 mod info;
 mod inputs;
 mod output;
@@ -30,6 +32,7 @@ const EXAMPLES: &str = "Examples:
   webmamba classify cat.jpg --model MambaVision-T-1K/
   webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --json > labels.jsonl
   webmamba eval --data imagenet/val --model MambaVision-T-1K/
+  webmamba explain cat.jpg --model vmamba_t.pth --out maps/
   webmamba info MambaVision-T-1K/
   webmamba bench --synthetic --arch mamba_vision_t
   webmamba convert checkpoint.pth.tar model.safetensors --dtype f16
@@ -50,6 +53,7 @@ struct Cli {
 enum Command {
     Classify(classify::Classify),
     Eval(eval::Eval),
+    Explain(explain::Explain),
     Run(run::Run),
     Info(info::Info),
     Devices(devices::Devices),
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Classify(command) => pollster::block_on(command.run()),
         Command::Eval(command) => pollster::block_on(command.run()),
+        Command::Explain(command) => pollster::block_on(command.run()),
         Command::Run(command) => pollster::block_on(command.run()),
         Command::Info(command) => command.run(),
         Command::Devices(command) => pollster::block_on(command.run()),
