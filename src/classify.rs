@@ -10,7 +10,7 @@ pub use preparation::ClassifierPreparation;
 use crate::{
     error::{Error, Result},
     gpu::{Allocations, Frame, WeightStore},
-    image::{Preprocess, RgbImage, Views},
+    image::{RgbImage, Views},
     models::{BuildOptions, Model},
     ops::TopK,
     platform::{self, Stopwatch},
@@ -133,6 +133,11 @@ impl Classifier {
     /// Images a run at the most.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// Whether there are class activation maps, of a classifier that was made for frames.
+    pub fn has_maps(&self) -> bool {
+        self.map_size.is_some()
     }
 
     /// Sizes of the prepared model.
@@ -277,12 +282,7 @@ impl Classifier {
 
     /// The map `values` of `map` rows and columns, placed in the image.
     fn map(&self, index: usize, map: [usize; 2], values: Vec<f32>, frame: &Frame<'_>) -> Result<ClassActivationMap> {
-        let Preprocess { size, .. } = self.model.preprocess;
-        let plan = self.model.preprocess.plan(frame.width, frame.height)?;
-        let image = [frame.height, frame.width].map(f64::from);
-        let scale = [0, 1].map(|axis| image[axis] / plan.resized[axis] as f64);
-        let [top, left] = [0, 1].map(|axis| plan.crop[axis] as f64 * scale[axis]);
-        let region = [left, top, size[1] as f64 * scale[1], size[0] as f64 * scale[0]];
+        let region = self.model.preprocess.region(frame.width, frame.height)?;
         Ok(ClassActivationMap { index, size: map, values, region })
     }
 

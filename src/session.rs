@@ -272,7 +272,7 @@ fn arranged((output, value): (&(String, Layout), Tensor)) -> Result<Tensor> {
 }
 
 /// The pixels of a frame without their alpha.
-fn host_image(frame: &Frame<'_>) -> Result<RgbImage> {
+pub(crate) fn host_image(frame: &Frame<'_>) -> Result<RgbImage> {
     match frame.pixels {
         Pixels::Host(bytes) => {
             let pixels = bytes.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();

@@ -10,9 +10,10 @@ use crate::{
     classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions, FrameResult, MapOf},
     error::Error,
     gpu::{AdapterSummary, Frame, GpuDevice, Pixels},
+    image::{RgbImage, Views},
     labels::Labels,
     models::{Documents, Model, ModelOptions},
-    session::Device,
+    session::{Device, FrameTimes, host_image},
     tensor::Tensor,
     weights::{Incoming, Weights},
 };
@@ -188,6 +189,8 @@ impl WebClassifier {
             "parameters": model.parameter_count().map_err(to_js)?,
             "classes": classes,
             "size": model.preprocess.size,
+            "frames": model.architecture.frames(),
+            "maps": self.0.has_maps(),
             "macs": stats.macs,
             "labels": labels,
             "minScore": model.min_score,
@@ -220,6 +223,32 @@ impl WebClassifier {
         let map = map.then(|| class.map_or(MapOf::Best, |class| MapOf::Class(class as usize)));
         let options = FrameOptions { scores, map };
         result_to_js(self.0.classify_frame(&image.frame(width, height), options).await.map_err(to_js)?)
+    }
+
+    /// Which of `available` frames of a film a model of clips looks at.
+    pub fn frames(&self, available: usize) -> Vec<u32> {
+        let wanted = self.0.model().architecture.frames();
+        Views::default().needed(available, wanted).into_iter().map(|i| i as u32).collect()
+    }
+
+    /// Classifies a clip: of a film of `available` frames those that `frames` names, as RGBA pixels, with the width and height of each.
+    ///
+    /// # Errors
+    /// As `classify`; `argument` for a model of images.
+    pub async fn clip(&mut self, pixels: Vec<Uint8Array>, sizes: Vec<u32>, available: usize, scores: bool) -> JsResult<Object> {
+        let image = |(pixels, &[width, height]): (&Uint8Array, &[u32; 2])| {
+            host_image(&Frame { width, height, pixels: Pixels::Host(&pixels.to_vec()) })
+        };
+        let images = pixels.iter().zip(sizes.as_chunks().0).map(image).collect::<Result<Vec<RgbImage>, _>>().map_err(to_js)?;
+        let needed = self.frames(available);
+        if images.len() != needed.len() {
+            return Err(to_js(Error::InvalidArgument("these are not the frames that are looked at".into())));
+        }
+        let frame = |i: usize| &images[needed.binary_search(&(i as u32)).unwrap_or_default()];
+        let (all, times) = self.0.score_clip(available, &frame, Views::default()).await.map_err(to_js)?;
+        let times = FrameTimes { preprocess: times.preprocess, model: times.model, ..FrameTimes::default() };
+        let predictions = self.0.best(&all).map_err(to_js)?;
+        result_to_js(FrameResult { predictions, scores: scores.then_some(all), times, ..FrameResult::default() })
     }
 
     /// What the model sees in an image: `[name, shape, data]` of each tensor; with `pooled` of that one alone.

@@ -7,12 +7,12 @@ import { DownloadError, InvalidOptionError, WebmambaError } from './errors.js';
 import { toPicture, type Picture, type View } from './frames.js';
 import { wasmSource } from './init.js';
 import { locate } from './locate.js';
-import { checkClassify, checkEmbed, checkFeatures, checkLoad, checkVideo, classesOf } from './options.js';
+import { checkClassify, checkClip, checkEmbed, checkFeatures, checkLoad, checkVideo, classesOf } from './options.js';
 import { RemoteEngine } from './remote.js';
 import { frames } from './stream.js';
 import type {
-  Classification, ClassifyOptions, EmbedOptions, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource, Prediction,
-  ProfileEntry, VideoClassification, VideoOptions, VideoSource,
+  Classification, ClassifyOptions, ClipOptions, EmbedOptions, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource,
+  Prediction, ProfileEntry, VideoClassification, VideoOptions, VideoSource,
 } from './types.js';
 import { FrameCount, Smoothing } from './video.js';
 
@@ -113,18 +113,24 @@ export class ImageClassifier {
   }
 
   async #classify(source: ImageSource, plan: Plan, smoothing?: Smoothing): Promise<Classification> {
-    const { topK, threshold, among, map, view, signal } = plan;
+    const { among, map, view, signal } = plan;
     const start = performance.now();
     const picture = await toPicture(source, signal, view);
     const decoded = performance.now();
     const wanted = {
-      scores: topK > FROM_DEVICE || smoothing !== undefined || among !== undefined,
+      scores: needsScores(plan) || smoothing !== undefined,
       map: map !== false,
       ...(typeof map === 'number' && { class: map }),
       ...(among && { among }),
     };
     const raw = await this.#calls.next(() => this.#engine.run(picture, wanted), signal, () => picture.close());
-    const scores = smoothing && raw.scores ? smoothing.next(raw.scores) : raw.scores;
+    if (smoothing && raw.scores) raw.scores = smoothing.next(raw.scores);
+    return { ...this.#ranked(raw, plan, start, decoded), ...(raw.map && { heatmap: placed(raw.map, picture) }) };
+  }
+
+  /** What came back from the device as what was wanted. */
+  #ranked(raw: RawResult, { topK, threshold, among }: Plan, start: number, decoded: number): Classification {
+    const { scores } = raw;
     const ranked = scores ? best(scores, topK, among) : pairs(raw).slice(0, topK);
     const confident = isConfident(ranked[0], this.info);
     const predictions = ranked
@@ -137,7 +143,30 @@ export class ImageClassifier {
       readback: raw.readback,
       total: performance.now() - start,
     };
-    return { predictions, confident, timing, ...(raw.map && { heatmap: placed(raw.map, picture) }) };
+    return { predictions, confident, timing };
+  }
+
+  /**
+   * The best classes of a clip, by a model of clips (`info.frames` above 1). The frames are those of a film in order, however many; the
+   * model looks at `info.frames` of them, evenly spaced, and no others are decoded. One image is a clip that stands still.
+   *
+   * @throws as {@link classify}
+   */
+  async classifyClip(frames: readonly ImageSource[], options: ClipOptions = {}): Promise<Classification> {
+    checkClip(options);
+    if (!Array.isArray(frames) || !frames.length) throw new InvalidOptionError('classifyClip: the frames must be a list of images, at least one.');
+    const plan = this.#plan(options);
+    const { signal, view } = plan;
+    signal?.throwIfAborted();
+    return this.#calls.begin(async () => {
+      const start = performance.now();
+      const wanted = await this.#calls.next(() => this.#engine.frames(frames.length), signal);
+      const pictures = await inTurn(wanted, (i) => toPicture(frames[i] as ImageSource, signal, view));
+      const decoded = performance.now();
+      const close = () => pictures.forEach((picture) => picture.close());
+      const raw = await this.#calls.next(() => this.#engine.clip(pictures, frames.length, needsScores(plan)), signal, close);
+      return this.#ranked(raw, plan, start, decoded);
+    });
   }
 
   /**
@@ -218,6 +247,11 @@ async function labelsOf({ labels, classes }: ModelInfo): Promise<readonly string
   if (labels.length) return labels;
   if (classes === 1000) return (await import('./labels/imagenet1k.js')).labels;
   return Array.from({ length: classes }, (_, i) => String(i));
+}
+
+/** Whether the best classes that come back by themselves do not tell what is wanted. */
+function needsScores({ topK, among }: Plan): boolean {
+  return topK > FROM_DEVICE || among !== undefined;
 }
 
 /** Whether the first of the ranked classes is an answer. */

@@ -38,6 +38,10 @@ export interface Engine {
   readonly info: ModelInfo;
   readonly lost: Promise<Error>;
   run(picture: Picture, options: RunOptions): Promise<RawResult>;
+  /** Which frames of a film of so many a model of clips looks at. */
+  frames(available: number): Promise<number[]>;
+  /** What it says of a film of `available` frames; `pictures` are those that {@link frames} names. */
+  clip(pictures: readonly Picture[], available: number, scores: boolean): Promise<RawResult>;
   features(picture: Picture): Promise<Features>;
   /** What the head takes. */
   embed(picture: Picture): Promise<Float32Array>;
@@ -150,7 +154,8 @@ export class LocalEngine implements Engine {
     const canvas = this.#stage && typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, height) : undefined;
     // A canvas has no pixels to copy before somebody asks for its context.
     const drawable = canvas?.getContext('2d') ? canvas : undefined;
-    await this.run(drawable ? { ...blank, drawable } : blank, { scores: false, map: false });
+    if (this.info.frames > 1) await this.clip([blank], 1, false);
+    else await this.run(drawable ? { ...blank, drawable } : blank, { scores: false, map: false });
     report({ phase: 'warmup', loaded: 1, total: 1 });
   }
 
@@ -173,6 +178,25 @@ export class LocalEngine implements Engine {
         Object.assign(result.map, turnedBack(result.map, picture.width, picture.height, rotation));
       }
       return { ...result, capture };
+    });
+  }
+
+  frames(available: number): Promise<number[]> {
+    return this.#guarded(async () => [...this.#model.frames(available)]);
+  }
+
+  clip(pictures: readonly Picture[], available: number, scores: boolean): Promise<RawResult> {
+    return this.#guarded(async () => {
+      const start = performance.now();
+      const [pixels, sizes]: [Uint8Array[], number[]] = [[], []];
+      // The canvas that they are turned on and read through is one.
+      for (const picture of pictures) {
+        const upright = await this.#turner.turned(picture);
+        pixels.push(await this.#reader.read(upright));
+        sizes.push(upright.width, upright.height);
+      }
+      const capture = performance.now() - start;
+      return { ...((await this.#model.clip(pixels, Uint32Array.from(sizes), available, scores)) as RawResult), capture };
     });
   }
 

@@ -57,6 +57,8 @@ const CLASSIFY: Record<string, Rule> = {
   heatmap: ['true, false, a label or the index of a class', (value) => ['boolean', 'string', 'number'].includes(typeof value)],
 };
 
+const { heatmap: _, ...CLIP } = CLASSIFY;
+
 const VIDEO: Record<string, Rule> = {
   ...CLASSIFY,
   maxFps: numbers('a number above 0', (value) => value > 0),
@@ -84,6 +86,7 @@ export const checkPlace = (options: unknown) => check('clear', options, HUB);
 export const checkPreload = (options: unknown) => check('preload', options, { ...HUB, ...FETCH, onProgress: callback, signal });
 export const checkEmbed = (options: unknown) => check('embed', options, EMBED);
 export const checkClassify = (options: unknown) => check('classify', options, CLASSIFY);
+export const checkClip = (options: unknown) => check('classifyClip', options, CLIP);
 export const checkVideo = (options: unknown) => check('classifyVideo', options, VIDEO);
 export const checkFeatures = (options: unknown) => check('features', options, { signal });
 export const checkInit = (options: unknown) => check('init', options, { base: address, wasm });

@@ -22,6 +22,8 @@ export type Request =
   | { id: number; call: 'load'; model: Located; options: LoadOptions; wasm: WasmSource }
   | { id: number; call: 'abort' }
   | { id: number; call: 'run'; picture: SentPicture; options: RunOptions }
+  | { id: number; call: 'frames'; available: number }
+  | { id: number; call: 'clip'; pictures: SentPicture[]; available: number; scores: boolean }
   | { id: number; call: 'features' | 'embed'; picture: SentPicture }
   | { id: number; call: 'profile' | 'allocations' | 'dispose' };
 
@@ -100,6 +102,19 @@ export class RemoteEngine implements Engine {
     return { ...result, capture: result.capture + handed };
   }
 
+  frames(available: number): Promise<number[]> {
+    return this.#ask<number[]>({ call: 'frames', available });
+  }
+
+  async clip(pictures: readonly Picture[], available: number, scores: boolean): Promise<RawResult> {
+    const start = performance.now();
+    const sent = await Promise.all(pictures.map(sendable));
+    const handed = performance.now() - start;
+    const call: Call = { call: 'clip', pictures: sent.map(([picture]) => picture), available, scores };
+    const result = await this.#ask<RawResult>(call, sent.flatMap(([, transfer]) => transfer));
+    return { ...result, capture: result.capture + handed };
+  }
+
   async features(picture: Picture): Promise<Features> {
     const [sent, transfer] = await sendable(picture);
     return this.#ask<Features>({ call: 'features', picture: sent }, transfer);
@@ -138,7 +153,7 @@ export class RemoteEngine implements Engine {
       this.#worker.postMessage({ id, ...call }, transfer);
     } catch (error) {
       // Pictures of other sites cannot be handed over.
-      throw 'picture' in call ? unreadable(new DOMException('not allowed', 'SecurityError')) : error;
+      throw 'picture' in call || 'pictures' in call ? unreadable(new DOMException('not allowed', 'SecurityError')) : error;
     }
     return id;
   }

@@ -37,11 +37,15 @@ async function answer(request: Request): Promise<unknown> {
   if (!engine) throw new WebmambaError('No model is loaded.');
   switch (request.call) {
     case 'run':
-      return withPicture(request.picture, (picture) => (engine as LocalEngine).run(picture, request.options));
+      return withPictures([request.picture], ([picture]) => (engine as LocalEngine).run(picture, request.options));
+    case 'frames':
+      return engine.frames(request.available);
+    case 'clip':
+      return withPictures(request.pictures, (pictures) => (engine as LocalEngine).clip(pictures, request.available, request.scores));
     case 'features':
-      return withPicture(request.picture, (picture) => (engine as LocalEngine).features(picture));
+      return withPictures([request.picture], ([picture]) => (engine as LocalEngine).features(picture));
     case 'embed':
-      return withPicture(request.picture, (picture) => (engine as LocalEngine).embed(picture));
+      return withPictures([request.picture], ([picture]) => (engine as LocalEngine).embed(picture));
     case 'profile':
       return engine.profile();
     case 'allocations':
@@ -51,10 +55,10 @@ async function answer(request: Request): Promise<unknown> {
   }
 }
 
-async function withPicture<T>(sent: SentPicture, use: (picture: Picture) => Promise<T>): Promise<T> {
-  const close = () => sent.drawable?.close();
+async function withPictures<T>(sent: SentPicture[], use: (pictures: [Picture, ...Picture[]]) => Promise<T>): Promise<T> {
+  const close = () => sent.forEach(({ drawable }) => drawable?.close());
   try {
-    return await use({ ...sent, scale: 1, own: true, close });
+    return await use(sent.map((one) => ({ ...one, scale: 1, own: true, close })) as [Picture, ...Picture[]]);
   } finally {
     close();
   }

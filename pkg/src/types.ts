@@ -157,6 +157,9 @@ export interface ClassifyOptions {
   signal?: AbortSignal;
 }
 
+/** The same for every frame. */
+export type ClipOptions = Omit<ClassifyOptions, 'heatmap'>;
+
 /** Degrees, clockwise. */
 export type Rotation = 0 | 90 | 180 | 270;
 
@@ -275,7 +278,11 @@ export interface ModelInfo {
   classes: number;
   /** Height and width of the input in pixels. */
   size: [number, number];
-  /** Multiply-adds an image. */
+  /** Frames that a model of clips looks at in one call of `classifyClip`; 1 for models of images. */
+  frames: number;
+  /** Whether the model has heat maps. */
+  maps: boolean;
+  /** Multiply-adds an image, or a clip. */
   macs: number;
   labels: readonly string[];
   /** A best class with a lower score is no answer; 0 where the model's config says nothing. */

@@ -17,15 +17,20 @@ impl Classifier {
     /// # Errors
     /// [`Error::InvalidArgument`] for a model of images, no frames, or other crops than 1 or 3; those of [`Classifier::classify`].
     pub async fn classify_clip(&mut self, frames: &[RgbImage], views: Views) -> Result<(Vec<Prediction>, Timings)> {
-        let (scores, times) = self.score_clip(frames, views).await?;
+        let (scores, times) = self.score_clip(frames.len(), &|i| &frames[i], views).await?;
         Ok((self.best(&scores)?, times))
     }
 
-    /// The probabilities of all classes.
-    pub(crate) async fn score_clip(&mut self, frames: &[RgbImage], views: Views) -> Result<(Vec<f32>, Timings)> {
+    /// The probabilities of all classes, of a film of `available` frames.
+    pub(crate) async fn score_clip<'a>(
+        &mut self,
+        available: usize,
+        frame: &(dyn Fn(usize) -> &'a RgbImage + Sync),
+        views: Views,
+    ) -> Result<(Vec<f32>, Timings)> {
         let watch = Stopwatch::start();
-        let count = [frames.len(), self.model.architecture.frames()];
-        let inputs = views.inputs(&self.model.preprocess, count, &|i| &frames[i])?;
+        let count = [available, self.model.architecture.frames()];
+        let inputs = views.inputs(&self.model.preprocess, count, frame)?;
         let preprocess = watch.elapsed();
         let (scores, model) = self.score_views(&inputs).await?;
         Ok((scores, Timings { preprocess, model }))

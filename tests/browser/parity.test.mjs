@@ -15,7 +15,7 @@ const LIMIT_OF_SCORES = 1e-3;
 const DEVICES = ['webgpu', 'cpu', PLAIN_CPU];
 
 /** Small models of every family. */
-const MICRO = ['mambavision_micro', 'mila_micro', 'mambaout_micro', 'vim_micro', 'vmamba_micro'];
+const MICRO = ['mambavision_micro', 'mila_micro', 'mambaout_micro', 'vim_micro', 'vmamba_micro', 'videomamba_micro_image'];
 
 const folders = {};
 before(() => {

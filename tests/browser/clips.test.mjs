@@ -1,0 +1,69 @@
+/** Models of clips: what `classifyClip` says is what the command line says, on WebGPU, on the CPU and in a worker. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { launch, openPage, PLAIN_CPU, prepareDevice, serve } from './support/browser.mjs';
+import { checkpointFolder } from './support/checkpoint.mjs';
+import { IMAGES, nativeBinary } from './support/paths.mjs';
+import { command } from './support/project.mjs';
+
+const MODEL = 'videomamba_micro';
+/** A film of photographs, longer than the four frames that the model looks at; decoders agree on the bytes of PNG files. */
+const FILM = ['coffee.png', 'chelsea.png', 'astronaut.png', 'coffee.png', 'tiny_61x40.png', 'chelsea.png', 'astronaut.png'];
+let folder;
+
+before(() => {
+  folder = checkpointFolder(MODEL);
+});
+
+async function page(t) {
+  const server = await serve(t);
+  server.folder(`/models/${MODEL}/`, folder);
+  server.file(`/models/${MODEL}/preprocessor_config.json`, {});
+  return openPage(t, await launch(t), server);
+}
+
+/** Scores of all classes by the native command line, in the order of the classes. */
+async function nativeScores(t, film) {
+  const clip = mkdtempSync(join(tmpdir(), 'webmamba-clip-'));
+  t.after(() => rmSync(clip, { recursive: true }));
+  film.forEach((name, i) => symlinkSync(join(IMAGES, name), join(clip, `frame${i + 1}.png`)));
+  const args = ['classify', '--json', '--device', 'cpu', '--top-k', '10', '--model', folder, clip];
+  const { stdout } = await command(nativeBinary(), args, { env: { ...process.env, NODEVICE_SELECT: '1' } });
+  const scores = [];
+  for (const { index, score } of JSON.parse(stdout).predictions) scores[index] = score;
+  return scores;
+}
+
+for (const [device, worker] of [['webgpu', false], ['cpu', false], [PLAIN_CPU, false], ['webgpu', true]]) {
+  test(`a clip on ${device}${worker ? ' in a worker' : ''} is the command line's`, async (t) => {
+    const tab = await page(t);
+    const kind = await prepareDevice(tab, device);
+    const got = await tab.evaluate(
+      async ([url, device, worker, film]) => {
+        const clf = await webmamba.ImageClassifier.load(url, { device, worker, cache: false });
+        const frames = await Promise.all(film.map((name) => picture(name)));
+        const { predictions, timing } = await clf.classifyClip(frames, { topK: 10 });
+        const still = await clf.classifyClip(frames.slice(0, 1), { topK: 1 });
+        const refused = await clf.classify(frames[0]).catch((error) => error.message);
+        const empty = await clf.classifyClip([]).catch((error) => error.name);
+        const { frames: wanted, maps, device: info } = clf.info;
+        await clf.dispose();
+        return { predictions, timing, still: still.predictions, refused, empty, wanted, maps, kind: info.kind };
+      },
+      [`/models/${MODEL}/`, kind, worker, FILM],
+    );
+    assert.equal(got.kind, device === 'webgpu' ? 'webgpu' : 'cpu');
+    assert.deepEqual([got.wanted, got.maps], [4, false]);
+    const native = await nativeScores(t, FILM);
+    for (const { index, score } of got.predictions) assert.ok(Math.abs(score - native[index]) < 1e-5, `class ${index}: ${score}, not ${native[index]}`);
+    assert.equal(got.predictions.length, 10);
+    const still = await nativeScores(t, FILM.slice(0, 1));
+    assert.ok(Math.abs(got.still[0].score - Math.max(...still)) < 1e-5);
+    assert.match(got.refused, /takes clips of 4 frames/);
+    assert.equal(got.empty, 'InvalidOptionError');
+    assert.ok(got.timing.total > 0 && got.timing.preprocess > 0);
+  });
+}
