@@ -1,15 +1,15 @@
 /** The demo as people see it: the answer on the picture, at every size, with what may go wrong; and as axe-core sees it. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { percent } from '../../www/js/format.js';
+import { violations } from './support/axe.mjs';
 import { checkpoint } from './support/checkpoint.mjs';
 import { openDemo, WAIT } from './support/demo.mjs';
-import { HERE, IMAGES, ROOT } from './support/paths.mjs';
+import { IMAGES, ROOT } from './support/paths.mjs';
 
 const MICRO = checkpoint('mambavision_micro');
-const AXE = readFileSync(join(HERE, 'node_modules/axe-core/axe.min.js'), 'utf8');
 
 const file = (name, contents) => ({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(contents) });
 /** Weights of a model that is never sure. */
@@ -327,13 +327,10 @@ for (const [look, context] of Object.entries({ light: {}, dark: { colorScheme: '
   test(`axe-core finds nothing, in every state, ${look === 'phone' ? 'on a phone' : `${look} colours`}`, async (t) => {
     const demo = await openDemo(t, { ...context, reducedMotion: 'reduce', allowErrors: true });
     await demo.ready();
-    await demo.page.evaluate(AXE);
     for (const [state, { reach, leave }] of Object.entries(STATES)) {
       await t.test(state, async () => {
         await reach?.(demo);
-        const found = await demo.page.evaluate(async () => (await axe.run(document, { resultTypes: ['violations'] })).violations.map(
-          ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`));
-        assert.deepEqual(found, []);
+        assert.deepEqual(await violations(demo.page), []);
         await leave?.(demo);
       });
     }

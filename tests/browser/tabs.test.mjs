@@ -1,11 +1,12 @@
 /** The demo's other tabs: own things are taught, pictures are searched, two models compared; and what a model cannot show. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { violations } from './support/axe.mjs';
 import { checkpoint } from './support/checkpoint.mjs';
 import { openDemo, WAIT } from './support/demo.mjs';
-import { IMAGES } from './support/paths.mjs';
+import { FIXTURES, IMAGES } from './support/paths.mjs';
 
 const picture = (name) => join(IMAGES, name);
 const said = (page, text) => page.waitForFunction((text) => {
@@ -169,4 +170,41 @@ test('a model without class maps: no switch, a plain word, and the answer all th
   await by('start-camera').click();
   await topIs();
   assert.equal(await by('error').isVisible(), false);
+});
+
+/** Models that name pixels come with a fixture. */
+const skip = existsSync(join(FIXTURES, 'upernet_micro.json')) ? false : 'there is no fixture of a dense model';
+
+test('segment: a checkpoint that names pixels has a tab of its own, beside the model that names pictures', { skip }, async (t) => {
+  const { by, page, ready, topIs, shot } = await openDemo(t);
+  await ready();
+  assert.equal(await by('tab-segment').isVisible(), false);
+  await by('sample-coffee').click();
+  await topIs('cup');
+  const { weights, config } = checkpoint('upernet_micro');
+  await by('file-input').setInputFiles([
+    { name: 'dense.safetensors', mimeType: 'application/octet-stream', buffer: Buffer.from(weights) },
+    { name: 'config.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(config)) },
+  ]);
+  await page.waitForFunction(() => !document.querySelector('#segments').hidden && document.querySelector('#segment-list li:not([hidden])'), undefined, WAIT);
+  assert.equal(await by('tab-segment').getAttribute('aria-current'), 'page');
+  const things = by('segment-list').locator('li:not([hidden])');
+  assert.ok((await things.count()) > 0);
+  const colours = () => by('segments').evaluate((canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return { size: [canvas.width, canvas.height], alphas: [...new Set(data.filter((_, i) => i % 4 === 3))].length };
+  });
+  assert.deepEqual((await colours()).size, [600, 400]);
+  await page.locator('#stage').hover();
+  assert.ok((await by('answer').textContent()).trim().length > 0);
+  await things.first().locator('button').click();
+  assert.equal(await things.first().locator('button').getAttribute('aria-pressed'), 'true');
+  await shot('segment');
+  assert.deepEqual(await violations(page), []);
+  await by('start-camera').click();
+  await page.waitForFunction(() => document.querySelector('#segments').width === 640, undefined, WAIT);
+  // The other tabs go on with the model of before.
+  await by('tab-look').click();
+  await topIs('cup');
+  assert.equal(await by('segments').isVisible(), false);
 });

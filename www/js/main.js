@@ -7,18 +7,19 @@ import { byId } from './dom.js';
 import { yieldToPicture } from './drawer.js';
 import { acceptFiles, onlyConfig } from './files.js';
 import './full-screen.js';
+import { bring } from './loading.js';
 import { showMapSwitch } from './maps.js';
 import { clearFacts, showFacts } from './model-facts.js';
 import { ModelSession } from './model-session.js';
 import { keepPage } from './offline.js';
 import { openProfile, profileIsOpen, timeLayers } from './profile-panel.js';
-import { Progress } from './progress.js';
 import { hideHeatmap, listenToClasses, look } from './readings.js';
 import { listenToSamples, releaseSamples } from './samples.js';
 import { searchPanel } from './search.js';
+import { segmentPanel } from './segment.js';
 import './serpent.js';
 import { setState } from './state.js';
-import { listenToTabs, tab } from './tabs.js';
+import { listenToTabs, openTab, tab } from './tabs.js';
 import { teachPanel } from './teach.js';
 import { clearThings, showThings } from './things.js';
 import { clearError, showError } from './toast.js';
@@ -34,6 +35,11 @@ const session = new ModelSession(importPackage, {
     fail(error, { wanted: lost });
   },
 });
+/** Of models that name every pixel: they work beside the one that names pictures. */
+const segmenters = new ModelSession(importPackage, {
+  onReplace: () => work.stop(),
+  onLost: (error) => fail(error, { wanted: segmenting }),
+}, 'ImageSegmenter');
 const { camera, stopCamera } = cameraControls(video, {
   onStart: () => {
     comeIntoSight();
@@ -49,9 +55,11 @@ const compare = comparePanel({
   options: () => (running ? choices.loadOptions(running) : {}), first: () => running?.name ?? '',
 });
 /** What the panels do with the model and what is shown. @type {Record<string, any>} */
-const panels = { look, teach, search, compare };
+const panels = { look, teach, search, compare, segment: segmentPanel(segmenters, () => segmenting && loadSegmenter(segmenting)) };
 /** @type {choices.Choice | undefined} that of the model that works */
 let running;
+/** @type {choices.Choice | undefined} that of the model that names every pixel */
+let segmenting;
 /** The model failed at what is shown; it is not tried again before something changes. */
 let stopped = false;
 
@@ -91,42 +99,49 @@ async function importPackage() {
   }
 }
 
-/** Loads a model; the one that works does so until the new one is ready. @param {choices.Choice} wanted */
+/** Loads a model; the one that works does so until the new one is ready. @param {choices.Choice} wanted @returns {Promise<void>} */
 async function load(wanted) {
   clearError();
   yieldToPicture();
-  setState('loading', `Loading ${wanted.name}`);
   if (!session.model) clearAdapter('Loading');
-  const progress = new Progress(wanted.name);
-  const options = choices.loadOptions(wanted);
-  let current = true;
   try {
-    const model = await session.load(wanted.source, {
-      ...options,
-      onProgress: (/** @type {any} */ event) => {
-        if (current && session.loading) setState('loading', progress.report(event), progress.phase);
-      },
-    });
+    const model = await bring(session, wanted);
     if (!model) return;
-    progress.done();
     running = wanted;
     stopped = false;
     clearReadings();
-    showAdapter(model.info, options.device);
+    showAdapter(model.info, wanted.device);
     showFacts(model.info);
     showThings(model.info);
     showMapSwitch(model);
     refresh();
   } catch (error) {
-    progress.done();
+    if (namesPixels(error)) return loadSegmenter(wanted);
     if (running) choices.restore(running);
     else clearModel();
     // Whoever cancels and sees the old model go on needs no telling.
     if (running && /** @type {Error} */ (error).name === 'AbortError') refresh();
     else fail(error, { wanted });
-  } finally {
-    current = false;
   }
+}
+
+/** Whether a model could not be loaded as it names pixels, not pictures. @param {any} error */
+function namesPixels(error) {
+  return error?.name === 'UnsupportedCheckpointError' && /ImageSegmenter/.test(error.message);
+}
+
+/** Loads a model that names every pixel, beside the one that names pictures. @param {choices.Choice} wanted */
+async function loadSegmenter(wanted) {
+  try {
+    if (!(await bring(segmenters, wanted, panels.segment.options()))) return;
+    segmenting = wanted;
+    openTab('segment');
+  } catch (error) {
+    fail(error, { wanted });
+  }
+  if (!running) return load(choices.choose(choices.FALLBACK));
+  choices.restore(running);
+  refresh();
 }
 
 /** What was read of the last source or by the last model. */
@@ -162,13 +177,13 @@ async function useSource(change) {
 
 /** Makes the model do what the page now shows: follow the video, look at the picture, or nothing. */
 function refresh() {
-  const model = session.model;
+  const panel = panels[tab()];
+  const model = panel === panels.segment ? segmenters.model : session.model;
   const paused = document.hidden && viewer.live;
   document.body.dataset.paused = String(paused);
   reflect(paused, !viewer.live);
   work.start(async (signal) => {
     if (!model || stopped || paused) return;
-    const panel = panels[tab()];
     await panel.prepare?.(model, signal);
     if (signal.aborted || viewer.kind === 'none') return;
     if (viewer.live) {
@@ -185,14 +200,15 @@ function refresh() {
 
 /** Says what the page is doing; while a model is loaded, its progress does. @param {boolean} paused @param {boolean} looking */
 function reflect(paused, looking) {
-  if (session.loading) return;
-  if (!session.model || !running) setState('error', 'No model is loaded');
+  if (session.loading || segmenters.loading) return;
+  const name = (tab() === 'segment' ? segmenting : running)?.name;
+  if (!session.model || !name) setState('error', 'No model is loaded');
   else if (stopped) setState('error', 'Stopped');
-  else if (viewer.kind === 'none') setState('ready', `${running.name} is ready`);
+  else if (viewer.kind === 'none') setState('ready', `${name} is ready`);
   else if (paused) setState('running', 'Paused while this tab is hidden');
-  else if (viewer.live) setState('running', tab() === 'compare' ? 'Two models are watching' : `${running.name} is watching`);
-  else if (looking) setState('running', `${running.name} is looking`);
-  else setState('ready', running.name);
+  else if (viewer.live) setState('running', tab() === 'compare' ? 'Two models are watching' : `${name} is watching`);
+  else if (looking) setState('running', `${name} is looking`);
+  else setState('ready', name);
 }
 
 /** Times the steps on what is shown; a running loop waits meanwhile. */
@@ -239,6 +255,7 @@ listenToTabs(() => {
 byId('cancel-load').addEventListener('click', () => {
   setState('loading', 'Cancelling');
   session.cancel();
+  segmenters.cancel();
 });
 byId('heatmap-toggle').addEventListener('change', (/** @type {any} */ event) => {
   if (!event.target.checked) hideHeatmap();

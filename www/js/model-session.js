@@ -1,15 +1,17 @@
 /** The model that works. Another one takes its place when it is ready, not before; a load cancels the one under way. */
 
 export class ModelSession {
-  /** The loaded ImageClassifier. @type {any} */ model;
+  /** The loaded model. @type {any} */ model;
   /** @type {AbortController | undefined} */ #loading;
   /** @type {Promise<unknown>} one load after the other, also where the older was cancelled */ #last = Promise.resolve();
 
   /**
    * @param {() => Promise<any>} importPackage
    * @param {{ onReplace: () => Promise<void>, onLost: (error: Error) => void }} events `onReplace` ends the work on the old model
+   * @param {'ImageClassifier' | 'ImageSegmenter'} [kind] the package's class
    */
-  constructor(importPackage, { onReplace, onLost }) {
+  constructor(importPackage, { onReplace, onLost }, kind = 'ImageClassifier') {
+    this.kind = kind;
     this.importPackage = importPackage;
     this.onReplace = onReplace;
     this.onLost = onLost;
@@ -18,16 +20,16 @@ export class ModelSession {
   /**
    * @param {any} source the package's ModelSource
    * @param {Record<string, unknown>} options the package's LoadOptions
-   * @returns {Promise<any>} the classifier, or nothing where a later load overtook this one
+   * @returns {Promise<any>} the model, or nothing where a later load overtook this one
    */
   async load(source, options) {
     this.cancel();
     const mine = new AbortController();
     this.#loading = mine;
     const run = this.#last.then(async () => {
-      const { ImageClassifier } = await this.importPackage();
+      const { [this.kind]: Model } = await this.importPackage();
       mine.signal.throwIfAborted();
-      return ImageClassifier.load(source, { ...options, signal: mine.signal });
+      return Model.load(source, { ...options, signal: mine.signal });
     });
     this.#last = run.catch(() => undefined);
     try {

@@ -17,10 +17,17 @@ export function listenToTabs(onChange) {
   });
 }
 
+/** Opens a tab, also one that was not there before. @param {string} name */
+export function openTab(name) {
+  const link = links.find((one) => one.dataset.tab === name);
+  if (link) link.hidden = false;
+  location.hash = name;
+}
+
 /** Other fragments are places in the page, such as the picture. */
 function reflect() {
   const wanted = location.hash.slice(1) || names[0];
-  if (!names.includes(wanted)) return;
+  if (!links.some((link) => link.dataset.tab === wanted && !link.hidden)) return;
   document.body.dataset.tab = wanted;
   for (const link of links) {
     if (link.dataset.tab === wanted) link.setAttribute('aria-current', 'page');

@@ -38,6 +38,16 @@ export const viewer = {
     return frame.dataset.fit;
   },
 
+  /** The pixel of the picture at a place of the window. @param {number} clientX @param {number} clientY @returns {[number, number]} */
+  at(clientX, clientY) {
+    const [width, height] = this.size;
+    const box = frame.getBoundingClientRect();
+    const scale = Math[this.fit === 'cover' ? 'max' : 'min'](box.width / width, box.height / height);
+    const x = Math.floor((clientX - box.left - (box.width - width * scale) / 2) / scale);
+    const y = Math.floor((clientY - box.top - (box.height - height * scale) / 2) / scale);
+    return [frame.dataset.mirrored === 'true' ? width - 1 - x : x, y];
+  },
+
   /** What is shown, as a file. @returns {Promise<Blob | null>} */
   async snapshot() {
     const canvas = document.createElement('canvas');
