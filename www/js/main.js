@@ -137,7 +137,8 @@ async function loadSegmenter(wanted) {
     segmenting = wanted;
     openTab('segment');
   } catch (error) {
-    fail(error, { wanted });
+    if (running) choices.restore(running);
+    return fail(error, { wanted });
   }
   if (!running) return load(choices.choose(choices.FALLBACK));
   choices.restore(running);
@@ -175,10 +176,15 @@ async function useSource(change) {
   }
 }
 
+/** The model of the tab that is open. */
+function atWork() {
+  return tab() === 'segment' ? { model: segmenters.model, name: segmenting?.name } : { model: session.model, name: running?.name };
+}
+
 /** Makes the model do what the page now shows: follow the video, look at the picture, or nothing. */
 function refresh() {
   const panel = panels[tab()];
-  const model = panel === panels.segment ? segmenters.model : session.model;
+  const { model } = atWork();
   const paused = document.hidden && viewer.live;
   document.body.dataset.paused = String(paused);
   reflect(paused, !viewer.live);
@@ -201,8 +207,8 @@ function refresh() {
 /** Says what the page is doing; while a model is loaded, its progress does. @param {boolean} paused @param {boolean} looking */
 function reflect(paused, looking) {
   if (session.loading || segmenters.loading) return;
-  const name = (tab() === 'segment' ? segmenting : running)?.name;
-  if (!session.model || !name) setState('error', 'No model is loaded');
+  const { model, name } = atWork();
+  if (!model || !name) setState('error', 'No model is loaded');
   else if (stopped) setState('error', 'Stopped');
   else if (viewer.kind === 'none') setState('ready', `${name} is ready`);
   else if (paused) setState('running', 'Paused while this tab is hidden');
