@@ -330,13 +330,7 @@ impl Classifier {
                 let (score, index) = (pair[0], pair[1] as usize);
                 // The device says so by a negative number, which every driver leaves as it is.
                 if !score.is_finite() || score < 0.0 || index >= classes {
-                    let bad = self.model.weights.non_finite();
-                    let reason = if bad.is_empty() {
-                        "its output is not a number, though all weights are finite: the network overflows on this input".into()
-                    } else {
-                        format!("its output is not a number; NaN or infinite weights: {}", bad.join(", "))
-                    };
-                    return Err(Error::config(&self.model.name, reason));
+                    return Err(self.model.not_a_number());
                 }
                 let label = self.model.labels.get(index).map_or_else(|| index.to_string(), str::to_owned);
                 Ok(Prediction { index, label, score })

@@ -7,7 +7,8 @@
 //! 4. [`passes`] rewrite graphs: fold batch norms, fuse what follows a product into it.
 //! 5. [`plan`] lowers a graph to a [`program`] for a kind of device, with its weights as [`packed`] describes them, and assigns
 //!    memory; [`gpu`] and [`cpu`] run it.
-//! 6. [`session`] hides the difference, [`classify`] turns images into labels, [`explain`] shows what a model looked at.
+//! 6. [`session`] hides the difference, [`classify`] turns images into labels, [`segment`] into class maps, [`explain`] shows what a
+//!    model looked at.
 
 macro_rules! parts {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -50,6 +51,8 @@ parts! {
     session,
     /// Images to labels, with all that the package for browsers asks for.
     classify,
+    /// Images to class maps.
+    segment,
     /// What a model looked at.
     explain,
 }

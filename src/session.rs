@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     gpu::{self, AdapterSummary, Frame, GpuDevice, GpuExecutor, Pixels, WeightStore},
     graph::{Graph, Layout, arrange},
-    image::{Filter, Preprocess, RgbImage},
+    image::{Preprocess, RgbImage},
     platform::Stopwatch,
     tensor::Tensor,
 };
@@ -182,11 +182,11 @@ impl Session {
     }
 
     /// Runs the model, whose only input is one image, on a frame; the named results in this order. On a GPU the image is resized
-    /// and normalised there, in the same submission, where that is by the bicubic filter.
+    /// and normalised there, in the same submission.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] when there is no result of a name, the frame's pixels are not what it says, or a texture meets
-    /// the CPU or the bilinear filter; those of [`Preprocess::plan`] and [`GpuExecutor::run_frame`].
+    /// the CPU; those of [`Preprocess::plan`] and [`GpuExecutor::run_frame`].
     pub async fn run_frame(
         &mut self,
         frame: &Frame<'_>,
@@ -199,18 +199,18 @@ impl Session {
         };
         let wanted = names.iter().map(place).collect::<Result<Vec<usize>>>()?;
         match &mut self.executor {
-            Executor::Gpu(executor) if preprocess.filter == Filter::Bicubic => {
+            Executor::Gpu(executor) => {
                 let (outputs, times) = executor.run_frame(frame, preprocess, &wanted).await?;
                 let outputs = wanted.iter().map(|i| &self.outputs[*i]).zip(outputs).map(arranged).collect::<Result<_>>()?;
                 Ok((outputs, FrameTimes { preprocess: Duration::ZERO, model: times.device, readback: times.readback }))
             }
-            executor => {
+            Executor::Cpu(executor) => {
                 let watch = Stopwatch::start();
                 let input = preprocess.apply(&host_image(frame)?)?;
                 let [h, w] = preprocess.size;
                 let input = input.reshape([1, h, w, 3])?;
                 let preprocess = watch.elapsed();
-                let outputs = executor.run(&input).await?;
+                let outputs = executor.run(&[&input])?;
                 let model = watch.elapsed() - preprocess;
                 let outputs = wanted.iter().map(|i| arranged((&self.outputs[*i], outputs[*i].clone()))).collect::<Result<_>>()?;
                 Ok((outputs, FrameTimes { preprocess, model, readback: Duration::ZERO }))

@@ -11,8 +11,9 @@ use crate::{
     error::Error,
     gpu::{AdapterSummary, Frame, GpuDevice, Pixels},
     image::{RgbImage, Views},
-    labels::Labels,
+    labels::{Labels, palette},
     models::{Documents, Model, ModelOptions},
+    segment::{Segmentation, Segmenter, SegmenterOptions, SegmenterPreparation},
     session::{Device, FrameTimes, host_image},
     tensor::Tensor,
     weights::{Incoming, Weights},
@@ -75,14 +76,22 @@ pub struct Loader {
     documents: Documents,
     options: ModelOptions,
     device: Device,
-    preparation: Option<ClassifierPreparation>,
+    large: bool,
+    preparation: Option<Preparation>,
+}
+
+/// What a model does, in the making.
+#[derive(Debug)]
+enum Preparation {
+    Classifier(Box<ClassifierPreparation>),
+    Segmenter(Box<SegmenterPreparation>),
 }
 
 #[wasm_bindgen]
 impl Loader {
     /// A checkpoint called `name` in messages, of `total` bytes where that is known; `config` and `preprocessor` are the bytes of
     /// its `config.json` and `preprocessor_config.json`, `labels` one class name a line, `size` height and width, `state` the path
-    /// of one of several states.
+    /// of one of several states; `large` allows models that take minutes.
     ///
     /// # Errors
     /// `checkpoint` when the labels are not usable, or a configuration is not text.
@@ -98,6 +107,7 @@ impl Loader {
         state: Option<String>,
         labels: Option<String>,
         size: Option<Vec<u32>>,
+        large: bool,
     ) -> JsResult<Self> {
         let documents = Documents::decode(name, config.as_deref(), preprocessor.as_deref()).map_err(to_js)?;
         let labels = labels.map(|text| Labels::parse("the option `labels`", &text)).transpose().map_err(to_js)?;
@@ -108,6 +118,7 @@ impl Loader {
             documents,
             options: ModelOptions { arch, labels, size, state },
             device: device.0.clone(),
+            large,
             preparation: None,
         })
     }
@@ -132,14 +143,19 @@ impl Loader {
     /// `memory`, `lost`.
     pub async fn upload(&mut self) -> JsResult<()> {
         match &mut self.preparation {
-            Some(preparation) => preparation.upload().await.map_err(to_js),
+            Some(Preparation::Classifier(preparation)) => preparation.upload().await.map_err(to_js),
+            Some(Preparation::Segmenter(preparation)) => preparation.upload().await.map_err(to_js),
             None => Ok(()),
         }
     }
 
     /// Bytes on the device, and in all; zeros on the CPU and before that is known.
     pub fn uploaded(&self) -> Vec<f64> {
-        let (done, all) = self.preparation.as_ref().map_or((0, 0), ClassifierPreparation::uploaded);
+        let (done, all) = match &self.preparation {
+            Some(Preparation::Classifier(preparation)) => preparation.uploaded(),
+            Some(Preparation::Segmenter(preparation)) => preparation.uploaded(),
+            None => (0, 0),
+        };
         vec![done as f64, all as f64]
     }
 
@@ -147,7 +163,7 @@ impl Loader {
     ///
     /// # Errors
     /// `checkpoint` when bytes are missing or do not make a model; `memory`, `lost`, `gpu`.
-    pub async fn finish(mut self, progress: Function) -> JsResult<WebClassifier> {
+    pub async fn finish(mut self, progress: Function) -> JsResult<WebModel> {
         let weights = self.incoming.finish().map_err(to_js)?;
         if self.preparation.is_none() {
             self.prepare(weights)?;
@@ -157,13 +173,23 @@ impl Loader {
             // What the callback throws is the caller's own affair.
             let _ = progress.call2(&JsValue::NULL, &(done as f64).into(), &(all as f64).into());
         };
-        Ok(WebClassifier(preparation.finish(report).await.map_err(to_js)?, WebDevice(self.device)))
+        let task = match preparation {
+            Preparation::Classifier(preparation) => preparation.finish(report).await.map(|it| Task::Classifier(Box::new(it))),
+            Preparation::Segmenter(preparation) => preparation.finish().await.map(|it| Task::Segmenter(Box::new(it))),
+        };
+        Ok(WebModel(task.map_err(to_js)?, WebDevice(self.device)))
     }
 
     fn prepare(&mut self, weights: Weights) -> JsResult<()> {
         let model = Model::of(weights, &self.documents, &self.options).map_err(to_js)?;
-        let options = ClassifierOptions { batch: 1, top_k: TOP_K, frames: true };
-        self.preparation = Some(ClassifierPreparation::new(model, &self.device, options).map_err(to_js)?);
+        let preparation = if model.architecture.head().is_dense() {
+            let options = SegmenterOptions { large: self.large };
+            SegmenterPreparation::new(model, &self.device, options).map(|it| Preparation::Segmenter(Box::new(it)))
+        } else {
+            let options = ClassifierOptions { batch: 1, top_k: TOP_K, frames: true };
+            ClassifierPreparation::new(model, &self.device, options).map(|it| Preparation::Classifier(Box::new(it)))
+        };
+        self.preparation = Some(preparation.map_err(to_js)?);
         Ok(())
     }
 }
@@ -171,35 +197,65 @@ impl Loader {
 /// A model that is ready, and its device.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct WebClassifier(Classifier, WebDevice);
+pub struct WebModel(Task, WebDevice);
+
+/// What a model does.
+#[derive(Debug)]
+enum Task {
+    Classifier(Box<Classifier>),
+    Segmenter(Box<Segmenter>),
+}
+
+impl Task {
+    fn model(&self) -> &Model {
+        match self {
+            Self::Classifier(classifier) => classifier.model(),
+            Self::Segmenter(segmenter) => segmenter.model(),
+        }
+    }
+
+    fn classifier(&mut self) -> JsResult<&mut Classifier> {
+        match self {
+            Self::Classifier(classifier) => Ok(classifier),
+            Self::Segmenter(_) => Err(to_js(Error::InvalidArgument("this model tells the classes of pixels".into()))),
+        }
+    }
+}
 
 #[wasm_bindgen]
-impl WebClassifier {
+impl WebModel {
     /// What there is to know, as JSON.
     ///
     /// # Errors
     /// None in practice: the weights have been held against the architecture.
     pub fn info(&self) -> JsResult<String> {
-        let (model, stats) = (self.0.model(), self.0.stats());
+        let (stats, macs, maps) = match &self.0 {
+            Task::Classifier(classifier) => (Some(classifier.stats()), classifier.stats().macs, classifier.has_maps()),
+            Task::Segmenter(segmenter) => (segmenter.stats(), segmenter.macs(), false),
+        };
+        let model = self.0.model();
+        let dense = model.architecture.head().is_dense();
+        let parameters = model.parameter_count().map_err(to_js)?;
         let classes = model.architecture.num_classes();
         let labels: Vec<&str> = (0..classes).filter_map(|i| model.labels.get(i)).collect();
         let info = serde_json::json!({
             "name": model.name,
             "family": model.architecture.family(),
-            "parameters": model.parameter_count().map_err(to_js)?,
+            "parameters": parameters,
             "classes": classes,
             "size": model.preprocess.size,
             "frames": model.architecture.frames(),
-            "maps": self.0.has_maps(),
-            "macs": stats.macs,
+            "maps": maps,
+            "macs": macs,
+            "palette": dense.then(|| palette(classes)),
             "labels": labels,
             "minScore": model.min_score,
             "unknown": model.unknown,
             "licence": model.licence,
             "assumptions": model.assumptions,
-            "dispatches": stats.dispatches,
-            "weights": stats.weights_bytes,
-            "activations": stats.activation_bytes,
+            "dispatches": stats.map_or(0, |stats| stats.dispatches),
+            "weights": stats.map_or(parameters * 4, |stats| stats.weights_bytes),
+            "activations": stats.map_or(0, |stats| stats.activation_bytes),
         });
         Ok(info.to_string())
     }
@@ -222,7 +278,20 @@ impl WebClassifier {
         let image = Image::new(&self.1, image, width, height)?;
         let map = map.then(|| class.map_or(MapOf::Best, |class| MapOf::Class(class as usize)));
         let options = FrameOptions { scores, map };
-        result_to_js(self.0.classify_frame(&image.frame(width, height), options).await.map_err(to_js)?)
+        result_to_js(self.0.classifier()?.classify_frame(&image.frame(width, height), options).await.map_err(to_js)?)
+    }
+
+    /// The classes of an image's pixels: `{ width, height, classMap, indices, values, preprocess, model, readback }`, where the indices
+    /// are those of classes that there are, and the values their shares, the largest first. The image is as in `classify`.
+    ///
+    /// # Errors
+    /// As `classify`.
+    pub async fn segment(&mut self, image: JsValue, width: u32, height: u32) -> JsResult<Object> {
+        let image = Image::new(&self.1, image, width, height)?;
+        let Task::Segmenter(segmenter) = &mut self.0 else {
+            return Err(to_js(Error::InvalidArgument("this model tells the classes of whole images".into())));
+        };
+        segmentation_to_js(&segmenter.segment_frame(&image.frame(width, height)).await.map_err(to_js)?)
     }
 
     /// Which of `available` frames of a film a model of clips looks at.
@@ -245,9 +314,10 @@ impl WebClassifier {
             return Err(to_js(Error::InvalidArgument("these are not the frames that are looked at".into())));
         }
         let frame = |i: usize| &images[needed.binary_search(&(i as u32)).unwrap_or_default()];
-        let (all, times) = self.0.score_clip(available, &frame, Views::default()).await.map_err(to_js)?;
+        let classifier = self.0.classifier()?;
+        let (all, times) = classifier.score_clip(available, &frame, Views::default()).await.map_err(to_js)?;
         let times = FrameTimes { preprocess: times.preprocess, model: times.model, ..FrameTimes::default() };
-        let predictions = self.0.best(&all).map_err(to_js)?;
+        let predictions = classifier.best(&all).map_err(to_js)?;
         result_to_js(FrameResult { predictions, scores: scores.then_some(all), times, ..FrameResult::default() })
     }
 
@@ -259,8 +329,8 @@ impl WebClassifier {
         let image = Image::new(&self.1, image, width, height)?;
         let frame = image.frame(width, height);
         let tensors = match pooled {
-            true => self.0.embed_frame(&frame).await.map(|tensor| vec![("pooled".to_owned(), tensor)]),
-            false => self.0.features(&frame).await,
+            true => self.0.classifier()?.embed_frame(&frame).await.map(|tensor| vec![("pooled".to_owned(), tensor)]),
+            false => self.0.classifier()?.features(&frame).await,
         };
         Ok(tensors_to_js(tensors.map_err(to_js)?))
     }
@@ -270,14 +340,22 @@ impl WebClassifier {
     /// # Errors
     /// `argument` where the adapter has no timestamps; `lost`, `gpu`.
     pub async fn profile(&mut self) -> JsResult<String> {
-        let timings = self.0.profile().await.map_err(to_js)?;
+        let timings = match &mut self.0 {
+            Task::Classifier(classifier) => classifier.profile().await,
+            Task::Segmenter(segmenter) => segmenter.profile().await,
+        };
+        let timings = timings.map_err(to_js)?;
         let entry = |t: &crate::session::Timing| serde_json::json!({ "op": t.op, "kernel": t.kernel, "node": t.node, "ms": t.time.as_secs_f64() * 1e3 });
         Ok(serde_json::Value::Array(timings.iter().map(entry).collect()).to_string())
     }
 
     /// Buffers, bind groups and pipelines made so far; empty on the CPU.
     pub fn allocations(&self) -> Vec<u32> {
-        self.0.allocations().map_or_else(Vec::new, |a| [a.buffers, a.bind_groups, a.pipelines].map(|n| n as u32).to_vec())
+        let allocations = match &self.0 {
+            Task::Classifier(classifier) => classifier.allocations(),
+            Task::Segmenter(segmenter) => segmenter.allocations(),
+        };
+        allocations.map_or_else(Vec::new, |a| [a.buffers, a.bind_groups, a.pipelines].map(|n| n as u32).to_vec())
     }
 }
 
@@ -323,14 +401,9 @@ impl Image {
 fn result_to_js(result: FrameResult) -> JsResult<Object> {
     let indices: Vec<u32> = result.predictions.iter().map(|p| p.index as u32).collect();
     let values: Vec<f32> = result.predictions.iter().map(|p| p.score).collect();
-    let ms = |time: std::time::Duration| JsValue::from(time.as_secs_f64() * 1e3);
-    let mut fields = vec![
-        ("indices", Uint32Array::from(indices.as_slice()).into()),
-        ("values", Float32Array::from(values.as_slice()).into()),
-        ("preprocess", ms(result.times.preprocess)),
-        ("model", ms(result.times.model)),
-        ("readback", ms(result.times.readback)),
-    ];
+    let mut fields = times(result.times);
+    fields.push(("indices", Uint32Array::from(indices.as_slice()).into()));
+    fields.push(("values", Float32Array::from(values.as_slice()).into()));
     if let Some(scores) = result.scores {
         fields.push(("scores", Float32Array::from(scores.as_slice()).into()));
     }
@@ -346,6 +419,24 @@ fn result_to_js(result: FrameResult) -> JsResult<Object> {
         fields.push(("map", map.into()));
     }
     object(fields)
+}
+
+fn segmentation_to_js(result: &Segmentation) -> JsResult<Object> {
+    let (indices, values): (Vec<u32>, Vec<f32>) =
+        result.shares().into_iter().map(|(index, share)| (index as u32, share as f32)).unzip();
+    let mut fields = times(result.times);
+    fields.push(("width", (result.width as u32).into()));
+    fields.push(("height", (result.height as u32).into()));
+    fields.push(("classMap", Uint8Array::from(result.class_map.as_slice()).into()));
+    fields.push(("indices", Uint32Array::from(indices.as_slice()).into()));
+    fields.push(("values", Float32Array::from(values.as_slice()).into()));
+    object(fields)
+}
+
+/// Milliseconds of the steps of a call.
+fn times(times: FrameTimes) -> Vec<(&'static str, JsValue)> {
+    let ms = |time: std::time::Duration| JsValue::from(time.as_secs_f64() * 1e3);
+    vec![("preprocess", ms(times.preprocess)), ("model", ms(times.model)), ("readback", ms(times.readback))]
 }
 
 fn tensors_to_js(tensors: Vec<(String, Tensor)>) -> Array {

@@ -4,6 +4,8 @@
 mod common;
 #[path = "checkpoints/configs.rs"]
 mod configs;
+#[path = "checkpoints/dense.rs"]
+mod dense;
 #[path = "checkpoints/families.rs"]
 mod families;
 #[path = "checkpoints/folders.rs"]

@@ -22,6 +22,8 @@ mod inputs;
 mod models;
 #[path = "cli/outputs.rs"]
 mod outputs;
+#[path = "cli/segment.rs"]
+mod segment;
 #[path = "cli/tools.rs"]
 mod tools;
 

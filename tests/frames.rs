@@ -6,7 +6,7 @@ mod common;
 use common::{devices, manifest::Manifest};
 use pollster::block_on;
 use webmamba::{
-    Classifier, Device, Error, Model, Preprocess, RgbImage, Tensor, Weights,
+    Classifier, Device, Error, Model, ModelOptions, Preprocess, RgbImage, Segmenter, SegmenterOptions, Tensor, Weights,
     low_level::{
         classify::{ClassifierOptions, ClassifierPreparation, FrameOptions, MapOf},
         gpu::{Frame, Pixels},
@@ -31,7 +31,7 @@ fn stripes(width: u32, height: u32) -> RgbImage {
     RgbImage::new(width, height, pixels).unwrap()
 }
 
-/// The device's resize is Pillow's: exact in 8 bits, so the normalised values differ by roundings of f32 only.
+/// The device's resize is Pillow's, or OpenCV's for dense models: exact in 8 bits, so the normalised values differ by roundings of f32 only.
 #[test]
 fn the_device_prepares_images_as_the_cpu_does() {
     let mut cases: Vec<(RgbImage, Preprocess)> = Vec::new();
@@ -45,6 +45,10 @@ fn the_device_prepares_images_as_the_cpu_does() {
         ] {
             cases.push((image, Preprocess { crop_pct, crop_mode: mode, ..Preprocess::imagenet(size) }));
         }
+    }
+    for image in [photo("coffee.png"), photo("tiny_61x40.png"), stripes(1, 1), stripes(63, 65), stripes(640, 3)] {
+        let preprocess = Preprocess::dense(64).for_image(image.width(), image.height());
+        cases.push((image, preprocess));
     }
     for gpu in [devices::lavapipe(), devices::swiftshader()].into_iter().chain(devices::hardware()) {
         for (image, preprocess) in &cases {
@@ -242,5 +246,63 @@ fn mila_weights_that_are_not_numbers_are_an_error_on_every_device() {
         "layers.0.downsample.conv.0.conv.bias",
     ] {
         check_broken("mila_micro", key, f32::NAN, &devices);
+    }
+}
+
+fn segmenter(device: &Device) -> Segmenter {
+    let manifest = Manifest::load("upernet_micro");
+    let mut config = manifest.config["backbone"].clone();
+    config["model_type"] = "mambavision".into();
+    let options = ModelOptions { size: Some([64, 64]), ..ModelOptions::default() };
+    let model = Model::new(Weights::from_tensors("micro", manifest.weights()), Some(&config.to_string()), &options).unwrap();
+    Segmenter::new(model, device, SegmenterOptions::default()).unwrap()
+}
+
+/// Of classes whose logits are as good as equal one device finds one, and another one the other.
+fn differing(a: &[u8], b: &[u8]) -> usize {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).filter(|(a, b)| a != b).count()
+}
+
+/// Images and frames of any size have their classes on every device, and frames of one size make nothing new.
+#[test]
+fn class_maps_are_the_same_on_every_device() {
+    let mut cpu = segmenter(&Device::Cpu);
+    let gpus = [devices::lavapipe(), devices::swiftshader()].into_iter().chain(devices::hardware());
+    let mut gpus: Vec<Segmenter> = gpus.map(|gpu| segmenter(&Device::Gpu(gpu))).collect();
+    for image in [photo("tiny_61x40.png"), photo("chelsea.png"), stripes(3, 50)] {
+        let bytes = rgba(&image);
+        let frame = Frame { width: image.width(), height: image.height(), pixels: Pixels::Host(&bytes) };
+        let want = block_on(cpu.segment(&image)).unwrap();
+        assert_eq!([want.width, want.height], [image.width() as usize, image.height() as usize]);
+        assert!((want.shares().iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-9);
+        assert_eq!(block_on(cpu.segment_frame(&frame)).unwrap().class_map, want.class_map);
+        for gpu in &mut gpus {
+            let got = block_on(gpu.segment(&image)).unwrap();
+            assert!(differing(&got.class_map, &want.class_map) * 10_000 < want.class_map.len(), "{image:?}");
+            let first = block_on(gpu.segment_frame(&frame)).unwrap();
+            let made = gpu.allocations().unwrap();
+            let again = block_on(gpu.segment_frame(&frame)).unwrap();
+            assert!(differing(&first.class_map, &want.class_map) * 10_000 < want.class_map.len(), "{image:?}");
+            assert_eq!((again.class_map, gpu.allocations().unwrap()), (first.class_map, made));
+        }
+    }
+}
+
+#[test]
+fn a_class_map_of_no_numbers_is_an_error() {
+    let manifest = Manifest::load("upernet_micro");
+    let mut config = manifest.config["backbone"].clone();
+    config["model_type"] = "mambavision".into();
+    let mut tensors = manifest.weights();
+    for (_, tensor) in tensors.iter_mut().filter(|(key, _)| key == "decode_head.conv_seg.bias") {
+        *tensor = Tensor::from_f32([6], vec![0.0, f32::NAN, 0.0, 0.0, 0.0, 0.0]).unwrap();
+    }
+    let options = ModelOptions { size: Some([32, 32]), ..ModelOptions::default() };
+    let model = Model::new(Weights::from_tensors("micro", tensors), Some(&config.to_string()), &options).unwrap();
+    for device in [Device::Cpu, Device::Gpu(devices::lavapipe()), Device::Gpu(devices::swiftshader())] {
+        let mut segmenter = Segmenter::new(model.clone(), &device, SegmenterOptions::default()).unwrap();
+        let error = block_on(segmenter.segment(&photo("tiny_61x40.png"))).unwrap_err().to_string();
+        assert!(error.contains("not a number") && error.contains("decode_head.conv_seg.bias"), "{error}");
     }
 }

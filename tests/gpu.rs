@@ -320,10 +320,15 @@ fn the_largest_model_loads_on_lavapipe() {
 fn every_preset_fits_webgpu_limits_at_batch_one() {
     for name in webmamba::low_level::models::preset_names() {
         let preset = preset(&name).unwrap();
-        let options =
-            BuildOptions { batch: 1, size: preset.preprocess.size, top_k: Some(TopK::plain(5)), class_activation: false };
+        // Its windows of 25,600 tokens have hidden channels of 150 MiB: it is refused unless asked for.
+        if name == "mamba_vision_s_upernet" {
+            continue;
+        }
+        let (top_k, output) =
+            if preset.architecture.head().is_dense() { (None, "logits") } else { (Some(TopK::plain(5)), "top_k") };
+        let options = BuildOptions { batch: 1, size: preset.preprocess.size, top_k, class_activation: false };
         let graph = preset.architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
-        let graph = passes::optimise(&graph.select(&["top_k"]).unwrap()).unwrap();
+        let graph = passes::optimise(&graph.select(&[output]).unwrap()).unwrap();
         for class in [AdapterClass::Software, AdapterClass::Hardware] {
             let program = plan::lower::<Gpu>(&graph, &Caps::webgpu_default(class)).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert!(program.weights().iter().all(|w| w.bytes() <= 128 << 20), "{name}");

@@ -13,9 +13,9 @@ use webmamba::{
     Preprocess, Weights,
     low_level::{
         gpu::shader,
-        graph::Graph,
+        graph::{Graph, Layout},
         models::{Architecture, BuildOptions, MambaVision, Mila, preset, preset_names},
-        ops::TopK,
+        ops::{ArgMax, Resize, TopK},
         passes, plan,
         program::{AdapterClass, Caps, Dispatch, Gpu, Kernel},
     },
@@ -56,19 +56,32 @@ fn architectures() -> Vec<(String, Architecture, [usize; 2])> {
 fn kernels() -> HashMap<Kernel, Dispatch> {
     let mut kernels = HashMap::new();
     for (name, architecture, size) in architectures() {
-        let options = BuildOptions { batch: 2, size, top_k: Some(TopK::plain(5)), class_activation: true };
-        let graph: Graph = architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
+        let top_k = (!architecture.head().is_dense()).then_some(TopK::plain(5));
+        // Windows of 25,600 tokens want larger bindings than every device has.
+        let batch = if top_k.is_some() { 2 } else { 1 };
+        let options = BuildOptions { batch, size, top_k, class_activation: true };
+        let mut graph: Graph = architecture.build(&name, &Weights::zeros(&name), &options).unwrap();
+        if let Some(logits) = graph.outputs().iter().find(|o| o.name == "logits").filter(|_| architecture.head().is_dense()) {
+            let logits = logits.value;
+            let map = graph.op("class_map", ArgMax { through: size, size: [600, 801] }, vec![logits]).unwrap();
+            let nearest = graph.op("nearest", Resize { size, nearest: true }, vec![logits]).unwrap();
+            graph.output("class_map", map, Layout::Plain);
+            graph.output("nearest", nearest, Layout::Plain);
+        }
         for graph in [passes::optimise(&graph).unwrap(), graph] {
             let software = Caps::webgpu_default(AdapterClass::Software);
             let subgroups = [4, 8].map(|lanes| Caps { subgroup: Some(lanes), ..software });
             for caps in [software, subgroups[0], subgroups[1], Caps::webgpu_default(AdapterClass::Hardware)] {
+                let caps = Caps { max_storage_binding: 1 << 30, ..caps };
                 let program = plan::lower::<Gpu>(&graph, &caps).unwrap();
                 kernels.extend(program.dispatches().iter().map(|d| (d.kernel.clone(), d.clone())));
             }
         }
     }
-    let frame = plan::frame(&Preprocess::imagenet([64, 64]), [640, 427], 640).unwrap();
-    kernels.extend(frame.dispatches.into_iter().map(|d| (d.kernel.clone(), d)));
+    for preprocess in [Preprocess::imagenet([64, 64]), Preprocess::dense(64).for_image(640, 427)] {
+        let frame = plan::frame(&preprocess, [640, 427], 640).unwrap();
+        kernels.extend(frame.dispatches.into_iter().map(|d| (d.kernel.clone(), d)));
+    }
     kernels
 }
 

@@ -48,7 +48,7 @@ const fn bare<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
 
 shaders! {
     "arg_max", "attention", "avg_pool", "batch_norm", "class_activation", "depthwise_conv2d", "embed_tokens", "gemm_direct", "gemm_split", "gemm_subgroup", "gemm_tiled", "layer_norm",
-    "linear_attention", "linear_attention_kv", "linear_attention_reduce", "merge_patches", "pointwise", "resize", "resize_columns", "resize_rows", "rope",
+    "linear_attention", "linear_attention_kv", "linear_attention_reduce", "merge_patches", "pointwise", "resize", "resize_bilinear", "resize_columns", "resize_rows", "rope",
     "selective_scan", "selective_scan_carry", "selective_scan_reduce", "take_token", "top_k", "window",
     "shared/activation", "shared/bilinear", "shared/epilogue", "shared/gemm", "shared/index", "shared/linear_attention", "shared/padding",
     "shared/resize", "shared/rope", "shared/scan", "shared/softplus",

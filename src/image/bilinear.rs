@@ -62,6 +62,12 @@ pub(super) fn resize(image: &RgbImage, size: [usize; 2], rows: Range<usize>, col
     out
 }
 
+/// Positions `wanted` of an axis that is resized from `from` to `to` pixels, for a device: four numbers each, the two that it lies between and their weights.
+pub(super) fn table(from: usize, to: usize, wanted: Range<usize>, inside: bool) -> Vec<i32> {
+    let numbers = |tap: &Tap| [tap.at[0], tap.at[1], tap.weights[0] as usize, tap.weights[1] as usize].map(|n| n as i32);
+    taps(from, to, wanted, inside).iter().flat_map(numbers).collect()
+}
+
 impl RgbImage {
     /// This image at another size, in pixels, by bilinear interpolation without antialiasing: the bytes of OpenCV's `resize`.
     ///

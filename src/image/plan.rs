@@ -20,15 +20,20 @@ pub enum CropMode {
     Squash,
     /// Keep the aspect ratio and the whole image; the rest of the target takes the mean colour.
     Border,
+    /// The target takes the image's shape, and OpenCV's bilinear filter resizes: what mmsegmentation does for dense models. See
+    /// [`crate::image::Preprocess::for_image`].
+    #[serde(skip)]
+    Dense,
 }
 
 impl CropMode {
-    /// The name in configuration files: `center`, `squash` or `border`.
+    /// The name in configuration files: `center`, `squash` or `border`; `dense` is none of them.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Center => "center",
             Self::Squash => "squash",
             Self::Border => "border",
+            Self::Dense => "dense",
         }
     }
 }
@@ -99,7 +104,7 @@ pub(super) fn plan(image: [u32; 2], size: [usize; 2], crop_pct: f64, mode: CropM
     let scaled = size.map(|n| (n as f64 / crop_pct).floor());
     let image = image.map(f64::from);
     let resized = match mode {
-        CropMode::Squash => scaled,
+        CropMode::Squash | CropMode::Dense => scaled,
         // timm asks torchvision for "shorter side = n" here, which truncates the longer side; its own resize rounds.
         CropMode::Center if scaled[0] == scaled[1] => shorter_side(image, scaled[0]),
         CropMode::Center => keep_ratio(image, scaled, f64::min),
@@ -131,6 +136,16 @@ fn shorter_side([h, w]: [f64; 2], n: f64) -> [f64; 2] {
 fn keep_ratio(image: [f64; 2], size: [f64; 2], pick: fn(f64, f64) -> f64) -> [f64; 2] {
     let ratio = pick(image[0] / size[0], image[1] / size[1]);
     image.map(|n| (n / ratio).round_ties_even())
+}
+
+/// Height and width of an image of `image` = `[h, w]` pixels that is scaled until it touches one of two limits, of its longer and its
+/// shorter side: mmcv's arithmetic. One number for both is the limit of the shorter side, and the longer one's is four times as much.
+pub(super) fn within(image: [u32; 2], limits: [usize; 2]) -> [usize; 2] {
+    let [a, b] = limits.map(|n| n as f64);
+    let (long, short) = if a == b { (4.0 * a, a) } else { (a.max(b), a.min(b)) };
+    let [h, w] = image.map(f64::from);
+    let factor = (long / h.max(w)).min(short / h.min(w));
+    [h, w].map(|n| ((n * factor + 0.5) as usize).max(1))
 }
 
 /// Offset of a centred window of `want` pixels in `have`: half pixels go to the even offset when cropping and to the far

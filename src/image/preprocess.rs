@@ -42,6 +42,21 @@ impl Preprocess {
         Self { size, crop_pct: 1.0, crop_mode, filter, mean: IMAGENET_MEAN, std: IMAGENET_STD }
     }
 
+    /// The preprocessing of a dense model that is evaluated with images scaled until their shorter side has `short` pixels, or the longer
+    /// one four times as many.
+    pub fn dense(short: usize) -> Self {
+        Self { crop_mode: CropMode::Dense, filter: Filter::Bilinear, ..Self::imagenet([short; 2]) }
+    }
+
+    /// This preprocessing for images of `width` x `height` pixels: of dense models the input takes their shape, scaled until it touches one
+    /// of the limits that [`Preprocess::size`] has: of the longer and the shorter side in any order, or one number as in
+    /// [`Preprocess::dense`]. Other models' inputs have one size.
+    #[must_use]
+    pub fn for_image(&self, width: u32, height: u32) -> Self {
+        let size = if self.crop_mode == CropMode::Dense { plan::within([height, width], self.size) } else { self.size };
+        Self { size, ..self.clone() }
+    }
+
     /// Checks every field.
     ///
     /// # Errors

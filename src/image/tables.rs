@@ -1,6 +1,6 @@
 //! The evaluation transform as tables of integers, for a device that resizes images itself.
 
-use super::{Filter, Preprocess, preprocess::Window, resize::Axis};
+use super::{Filter, Preprocess, bilinear, preprocess::Window, resize::Axis};
 use crate::error::{Error, Result};
 
 /// What a device needs to do [`Preprocess::apply`] for images of one size, bit for bit.
@@ -31,13 +31,13 @@ pub struct AxisTable {
 }
 
 impl Preprocess {
-    /// Tables for images of `width` x `height` pixels.
+    /// Tables for images of `width` x `height` pixels that are resized by the bicubic filter.
     ///
     /// # Errors
     /// Those of [`Preprocess::plan`]; [`Error::InvalidArgument`] for another filter than the bicubic one.
     pub fn tables(&self, width: u32, height: u32) -> Result<ResizeTables> {
         if self.filter != Filter::Bicubic {
-            return Err(Error::InvalidArgument("devices resize by bicubic interpolation only".into()));
+            return Err(Error::InvalidArgument("these tables are for bicubic interpolation".into()));
         }
         let plan = self.plan(width, height)?;
         let image = [height as usize, width as usize];
@@ -54,5 +54,23 @@ impl Preprocess {
             }
         });
         Ok(ResizeTables { rows, columns, fill: self.fill() })
+    }
+
+    /// Tables of rows and columns for images of `width` x `height` pixels that are resized by the bilinear filter: four numbers a position
+    /// of the target, the two of the image that it lies between and their weights, with 11 fractional bits.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::plan`]; [`Error::InvalidArgument`] where the image does not fill the target.
+    pub fn bilinear_tables(&self, width: u32, height: u32) -> Result<[Vec<i32>; 2]> {
+        let plan = self.plan(width, height)?;
+        let [rows, columns] = [0, 1].map(|axis| Window::new(plan.resized[axis], plan.crop[axis], self.size[axis]));
+        if [rows.len, columns.len] != self.size {
+            return Err(Error::InvalidArgument("devices do not pad images that they resize by the bilinear filter".into()));
+        }
+        let [rows, columns] = [rows, columns].map(|window| window.source..window.source + window.len);
+        Ok([
+            bilinear::table(height as usize, plan.resized[0], rows, false),
+            bilinear::table(width as usize, plan.resized[1], columns, true),
+        ])
     }
 }

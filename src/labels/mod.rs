@@ -2,6 +2,9 @@
 //!
 //! `imagenet1k.txt` holds torchvision's English class names (`_IMAGENET_CATEGORIES`), one a line, in the order of the logits.
 //! Copyright (c) Soumith Chintala 2016, all rights reserved; BSD 3-Clause, see `LICENSE.torchvision` beside it.
+//! `ade20k.txt` holds the 150 classes of ADE20K's scene parsing benchmark by their short names, in the order of the logits, each behind the
+//! colour in which the benchmark's authors draw it (Zhou et al., CVPR 2017). Copyright (c) 2019, MIT CSAIL Computer Vision; BSD 3-Clause,
+//! see `LICENSE.ade20k` beside it.
 //! `imagenet1k_wnids.txt` holds their WordNet ids in the same order, which is also theirs: `imagenet_synsets.txt` of timm 1.0.20
 //! (Apache-2.0).
 
@@ -16,6 +19,25 @@ use crate::{
 #[derive(Default, Debug, Clone, PartialEq, Eq)]
 pub struct Labels(Vec<String>);
 
+/// A line a class: its colour in hexadecimal digits, and its name.
+const ADE20K: &str = include_str!("ade20k.txt");
+
+/// A colour for each of `classes` classes, as class maps are drawn: those of ADE20K's authors where there are as many classes, else hues
+/// that are far apart in turn, of three brightnesses.
+pub fn palette(classes: usize) -> Vec<[u8; 3]> {
+    let hue = |i: usize| {
+        // Sixths of the circle; a step is the golden section of it.
+        let sixths = (i as f64 * 0.618_033_988_75).fract() * 6.0;
+        let full = [240.0, 200.0, 150.0][i % 3];
+        [0.0, 4.0, 2.0].map(|shift| (((sixths + shift) % 6.0 - 3.0).abs() - 1.0).clamp(0.0, 1.0) * full).map(|level| level as u8)
+    };
+    let ade20k = ADE20K.lines().filter_map(|line| u32::from_str_radix(line.get(..6)?, 16).ok());
+    match classes {
+        150 => ade20k.map(|rgb| [16, 8, 0].map(|shift| (rgb >> shift) as u8)).collect(),
+        _ => (0..classes).map(hue).collect(),
+    }
+}
+
 impl Labels {
     /// The 1000 classes of ImageNet-1k (ILSVRC 2012); none without the feature `imagenet-labels`.
     pub fn imagenet1k() -> Self {
@@ -24,6 +46,11 @@ impl Labels {
         #[cfg(not(feature = "imagenet-labels"))]
         let names = "";
         Self(names.lines().map(str::to_owned).collect())
+    }
+
+    /// The 150 classes of ADE20K, of which "wall" is the first: there is none for everything else.
+    pub fn ade20k() -> Self {
+        Self(ADE20K.lines().filter_map(|line| line.split_once(' ')).map(|(_, name)| name.to_owned()).collect())
     }
 
     /// The labels in `text`, the contents of the file or source `name`.

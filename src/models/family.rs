@@ -7,9 +7,14 @@ use serde_json::Value as Json;
 
 use crate::{
     error::{Error, Result},
-    graph::{Builder, Graph},
+    graph::{Builder, Graph, Value},
     image::Preprocess,
-    models::{BuildOptions, Head, MambaOut, MambaVision, Mila, VMamba, VideoMamba, Vim, fit::is_counter, head::Backbone},
+    models::{
+        BuildOptions, Head, MambaOut, MambaVision, Mila, VMamba, VideoMamba, Vim,
+        fit::is_counter,
+        head::{Backbone, LinearHead},
+        upernet,
+    },
     tensor::Shape,
     weights::{Gains, Reader, Weights},
 };
@@ -35,6 +40,8 @@ pub trait Family: Debug + Clone + PartialEq + Send + Sync + 'static {
     /// How `model_type`, `architecture` and `architectures` of configurations begin, in lower case and without dashes, dots and
     /// underscores.
     const CALLED: &'static [&'static str];
+    /// What the sides of a dense model's input are rounded up to a multiple of: 1 where any size is computed as upstream does.
+    const MULTIPLE: usize = 1;
     /// What the authors say of the use of their published weights.
     const TERMS: &'static str;
     /// Keys by which a checkpoint shows itself and the prefix that its keys have: one of them is in every checkpoint.
@@ -97,6 +104,15 @@ pub trait Family: Debug + Clone + PartialEq + Send + Sync + 'static {
     /// [`Error::Shape`] and [`Error::Config`] where sizes do not fit each other.
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone>;
 
+    /// Emits the graph up to the maps `(B, H, W, C)` of the stages, each before the step that reduces it: what dense heads take, without
+    /// what only a classifier has behind it. None for families of which there are no dense models.
+    ///
+    /// # Errors
+    /// As [`Family::build`].
+    fn maps(&self, _g: &mut Builder, _r: &Reader) -> Result<Vec<Value>> {
+        Ok(Vec::new())
+    }
+
     /// True for keys that belong to the family's checkpoints, but that no layer reads.
     fn unused(_key: &str) -> bool {
         false
@@ -114,29 +130,50 @@ pub struct Preset {
     pub preprocess: Preprocess,
 }
 
+impl Preset {
+    /// The same backbone, also called `name`, below a UPerNet of 512 channels for the 150 classes of ADE20K, as the authors publish it for
+    /// images whose shorter side has `short` pixels.
+    pub(super) fn upernet(self, name: &'static str, short: usize) -> Self {
+        let architecture = self.architecture.with_head(Head::UperNet { channels: 512 }, 150);
+        Self { name, architecture, preprocess: Preprocess::dense(short) }
+    }
+}
+
 /// A family's sizes together with the size of the head.
 #[derive(Debug, Clone)]
 pub struct Architecture {
     sizes: Arc<dyn Sizes>,
+    head: Head,
     classes: usize,
 }
 
 impl PartialEq for Architecture {
     fn eq(&self, other: &Self) -> bool {
-        self.classes == other.classes && self.sizes.equal(&*other.sizes)
+        (self.head, self.classes) == (other.head, other.classes) && self.sizes.equal(&*other.sizes)
     }
 }
 
 impl Architecture {
-    /// These sizes with a head of so many classes; 0 for a backbone without a head.
+    /// These sizes with a linear head of so many classes; 0 for a backbone without a head.
     pub fn new(sizes: impl Family, classes: usize) -> Self {
-        Self { sizes: Arc::new(sizes), classes }
+        Self { sizes: Arc::new(sizes), head: Head::Linear, classes }
+    }
+
+    /// The same sizes with as many classes.
+    #[must_use]
+    pub fn with_classes(&self, classes: usize) -> Self {
+        self.with_head(self.head, classes)
     }
 
     /// The same sizes with another head.
     #[must_use]
-    pub fn with_classes(&self, classes: usize) -> Self {
-        Self { sizes: self.sizes.clone(), classes }
+    pub fn with_head(&self, head: Head, classes: usize) -> Self {
+        Self { sizes: self.sizes.clone(), head, classes }
+    }
+
+    /// What makes classes of what the backbone gives.
+    pub const fn head(&self) -> Head {
+        self.head
     }
 
     /// The family's name.
@@ -170,7 +207,7 @@ impl Architecture {
     }
 
     /// The graph for images `(B, H, W, 3)`, or clips `(B * frames, H, W, 3)`, with every weight accounted for; outputs `stem`, `stage0`, .., `pooled` and, with a
-    /// head, `logits`.
+    /// head, `logits`. Of dense models there is no `pooled`, and `logits` are a map at a quarter of the size.
     ///
     /// # Errors
     /// [`Error::WeightMismatch`] when the checkpoint is not one of this architecture, [`Error::Shape`] and [`Error::Config`] when
@@ -194,9 +231,21 @@ impl Architecture {
 
     fn build_from(&self, name: &str, reader: &Reader, options: &BuildOptions) -> Result<Graph> {
         let (mut g, family) = (Builder::new(self.input_shape(options)), self.sizes.family());
-        let backbone = self.backbone(&mut g, reader)?;
-        let head = Head { path: family.head, classes: self.classes };
-        head.build(&mut g, reader, &backbone, name, options)?;
+        match self.head {
+            Head::Linear => {
+                let backbone = self.backbone(&mut g, reader)?;
+                LinearHead { path: family.head, classes: self.classes }.build(&mut g, reader, &backbone, name, options)?;
+            }
+            Head::UperNet { .. } if options.top_k.is_some() => {
+                return Err(Error::InvalidArgument(format!(
+                    "{name} tells the classes of pixels, not of images: take a Segmenter (`webmamba segment`, in the package ImageSegmenter)"
+                )));
+            }
+            Head::UperNet { channels } => {
+                let maps = self.maps(&mut g, reader)?;
+                upernet::build(&mut g, reader, &maps, channels, self.classes)?;
+            }
+        }
         reader.finish(name, |key| is_counter(key) || self.unused(key))?;
         Ok(g.finish())
     }
@@ -211,13 +260,20 @@ impl Architecture {
 
     /// Preprocessing where it is none of the presets.
     pub(super) fn usual(&self) -> Preprocess {
-        self.sizes.usual()
+        if self.head.is_dense() { Preprocess::dense(512) } else { self.sizes.usual() }
     }
 
     /// The graph up to what the head takes.
     pub(super) fn backbone(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
         self.sizes.validate()?;
         self.sizes.build(g, r)
+    }
+
+    /// The graph up to what a dense head takes: a norm over channels behind the map of every stage.
+    pub(super) fn maps(&self, g: &mut Builder, r: &Reader) -> Result<Vec<Value>> {
+        self.sizes.validate()?;
+        let maps = self.sizes.maps(g, r)?;
+        maps.into_iter().enumerate().map(|(i, map)| g.layer_norm(&r.pp(format!("outnorm{i}")), map, 1e-5)).collect()
     }
 
     /// True for keys of the family's checkpoints that no layer reads.
@@ -227,7 +283,17 @@ impl Architecture {
 
     /// True when the tensors of both have the same shapes, but for the head's.
     pub(super) fn same_tensors(&self, other: &Self) -> bool {
-        self.sizes.seen().equal(&*other.sizes.seen())
+        self.head.is_dense() == other.head.is_dense() && self.sizes.seen().equal(&*other.sizes.seen())
+    }
+
+    /// What the sides of a dense model's input are rounded up to a multiple of.
+    pub(crate) fn multiple(&self) -> usize {
+        self.sizes.family().multiple
+    }
+
+    /// True when both have the same sizes and a head of one kind, of whatever size.
+    pub(super) fn same_sizes(&self, other: &Self) -> bool {
+        self.head.is_dense() == other.head.is_dense() && self.sizes.equal(&*other.sizes)
     }
 }
 
@@ -241,6 +307,7 @@ trait Sizes: Debug + Send + Sync {
     fn usual(&self) -> Preprocess;
     fn frames(&self) -> usize;
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone>;
+    fn maps(&self, g: &mut Builder, r: &Reader) -> Result<Vec<Value>>;
 }
 
 impl<F: Family> Sizes for F {
@@ -275,6 +342,10 @@ impl<F: Family> Sizes for F {
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
         Family::build(self, g, r)
     }
+
+    fn maps(&self, g: &mut Builder, r: &Reader) -> Result<Vec<Value>> {
+        Family::maps(self, g, r)
+    }
 }
 
 /// A family as data.
@@ -285,9 +356,10 @@ pub(super) struct Registered {
     pub(super) anchors: &'static [&'static str],
     pub(super) head: &'static str,
     pub(super) unseen: &'static str,
+    multiple: usize,
     pub(super) presets: fn() -> Vec<Preset>,
     pub(super) renamed: fn(&str, Has<'_>) -> Option<String>,
-    /// What the tensors show, with a head of no classes.
+    /// What the tensors show, with a head of no classes, whose other sizes stand elsewhere.
     pub(super) recognise: fn(&Weights) -> Option<Architecture>,
     pub(super) config: fn(&Json, Option<&Architecture>) -> std::result::Result<Architecture, String>,
     called: &'static [&'static str],
@@ -303,9 +375,12 @@ impl Registered {
             anchors: F::ANCHORS,
             head: F::HEAD,
             unseen: F::UNSEEN,
+            multiple: F::MULTIPLE,
             presets: F::presets,
             renamed: F::renamed,
-            recognise: |weights| F::recognise(weights).map(|sizes| Architecture::new(sizes, 0)),
+            recognise: |weights| {
+                F::recognise(weights).map(|sizes| Architecture::new(sizes, 0).with_head(Head::shown(weights), 0))
+            },
             config: |config, known| {
                 let known = known.and_then(Architecture::sizes::<F>);
                 F::config(config, known).map(|sizes| Architecture::new(sizes, 0))

@@ -3,8 +3,7 @@
 use crate::{
     error::{Error, Result, WeightReport, listed, quote},
     graph::Builder,
-    models::{Architecture, BuildOptions, head, locate::Located, recognise},
-    tensor::Tensor,
+    models::{Architecture, BuildOptions, head, locate::Located, recognise, upernet},
     weights::{Entry, Weights, groups},
 };
 
@@ -16,12 +15,12 @@ pub(super) fn is_counter(key: &str) -> bool {
     COUNTERS.iter().any(|name| key.ends_with(name)) || key.contains("activation_post_process")
 }
 
-/// The architecture with the head that the checkpoint has, and the weights without what is no part of the model: the rows of the
-/// head are the classes, whatever a config or a variant says.
+/// The architecture with the head that the checkpoint has, and the weights without what is no part of the model: the classes are those of
+/// the head, whatever a config or a variant says.
 ///
 /// # Errors
 /// [`Error::WeightMismatch`] with every key that is missing, of another shape, or left over in a module of the model;
-/// [`Error::Checkpoint`] for a head that is no single linear layer.
+/// [`Error::Checkpoint`] for a classifier's head that is no single linear layer, or a dense model without one.
 pub(super) fn fit(
     name: &str,
     architecture: &Architecture,
@@ -31,11 +30,18 @@ pub(super) fn fit(
 ) -> Result<(Architecture, Weights)> {
     let options = BuildOptions { batch: 1, size, top_k: None, class_activation: false };
     let (mut g, reader) = (Builder::new(architecture.input_shape(&options)), weights.reader());
-    let backbone = architecture.backbone(&mut g, &reader)?;
+    let features = match architecture.head().is_dense() {
+        true => {
+            architecture.maps(&mut g, &reader)?;
+            None
+        }
+        false => architecture.backbone(&mut g, &reader)?.pooled.map(|pooled| g.shape(pooled).last()),
+    };
     let open: Vec<(&str, &Entry)> = weights.entries().filter(|(key, _)| !reader.has_read(key)).collect();
     let elsewhere: Vec<(&str, &Entry)> = rest.iter().map(|(key, entry)| (key.as_str(), entry)).collect();
-    let found = match backbone.pooled.map(|pooled| g.shape(pooled).last()) {
+    let found = match features {
         Some(features) => head::find(weights.name(), family.head, features, &open, &elsewhere)?,
+        None if architecture.head().is_dense() => Some(upernet::find(weights.name(), &[open.as_slice(), &elsewhere].concat())?),
         None => None,
     };
 
@@ -46,12 +52,8 @@ pub(super) fn fit(
     let is_own = |key: &str| key.split('.').next().is_some_and(|first| modules.contains(first));
     let left = open.iter().filter(|(key, _)| !unused(key) && !of_head(key)).copied();
     let (own, strays): (Vec<_>, Vec<_>) = left.partition(|(key, _)| is_own(key));
-    let [weight, bias] = ["weight", "bias"].map(|key| format!("{}.{key}", family.head));
     let mut report = reader.report();
-    // Under its usual name the layer has its usual parts; under another one it may be without a bias.
-    if let Some(head) = found.as_ref().filter(|head| head.weight == weight && head.bias.is_none()) {
-        report.missing.push(format!("{bias}: [{}]", head.classes));
-    }
+    report.missing.extend(found.as_ref().and_then(|head| head.missing.clone()));
     if !report.is_empty() || !own.is_empty() {
         let strays = strays.iter().filter(|_| !report.missing.is_empty());
         report.unread = own.iter().chain(strays).map(|(key, entry)| format!("{key}: {}", entry.shape())).collect();
@@ -71,24 +73,15 @@ pub(super) fn fit(
     let kept = |key: &str| reader.has_read(key) || (unused(key) && !of_head(key));
     let kept = weights.entries().filter(|(key, _)| kept(key));
     let mut entries: Vec<(String, Entry)> = kept.map(|(key, entry)| (key.to_owned(), entry.clone())).collect();
-    let classes = match found {
-        Some(head) => {
-            if head.weight != weight {
-                let path = quote(head.weight.trim_end_matches("weight").trim_end_matches('.'));
-                let bias = if head.bias.is_none() { ", which has no bias" } else { "" };
-                assumptions.push(format!("the head is {path}{bias}"));
-            }
-            let bias_values = match head.bias {
-                Some((_, values)) => values.reshape([head.classes])?,
-                None => Tensor::from_f32([head.classes], vec![0.0; head.classes])?,
-            };
-            entries.push((weight, Entry::Tensor(head.values)));
-            entries.push((bias, Entry::Tensor(bias_values)));
-            head.classes
+    let architecture = match found {
+        Some(found) => {
+            assumptions.extend(found.note);
+            entries.extend(found.entries);
+            architecture.with_head(found.head, found.classes)
         }
-        None => 0,
+        None => architecture.with_classes(0),
     };
-    Ok((architecture.with_classes(classes), weights.with_entries(entries)))
+    Ok((architecture, weights.with_entries(entries)))
 }
 
 /// A group of keys for a message: the key where it is one, else the part that all have and their number.

@@ -9,7 +9,7 @@ use crate::{
 /// Families by keys that their checkpoints have, wherever these begin; all of a line.
 const KNOWN: [(&str, &[&str]); 12] = [
     ("Mask R-CNN or another detector with a feature pyramid", &["rpn_head.rpn_cls.weight", "neck.lateral_convs.0.conv.weight"]),
-    ("UPerNet (semantic segmentation)", &["decode_head.psp_modules.0.1.conv.weight"]),
+    ("UPerNet (semantic segmentation) over another backbone", &["decode_head.psp_modules.0.1.conv.weight"]),
     ("a segmentation model of mmsegmentation", &["decode_head.conv_seg.weight"]),
     ("VideoMamba with patches that span several frames", &["temporal_pos_embedding", "layers.0.mixer.A_b_log"]),
     ("Mamba, a language model", &["layers.0.mixer.A_log"]),
@@ -24,8 +24,13 @@ const KNOWN: [(&str, &[&str]); 12] = [
 
 /// The family whose keys these are, in words, if it is a known one: also of families that are not run here.
 pub fn likely(weights: &Weights) -> Option<&'static str> {
+    named(&weights.keys().collect::<Vec<_>>())
+}
+
+/// As [`likely`], of these keys.
+pub(super) fn named(keys: &[&str]) -> Option<&'static str> {
     let has =
-        |end: &&str| weights.keys().any(|key| key.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
+        |end: &&str| keys.iter().any(|key| key.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
     KNOWN.iter().find(|(_, keys)| keys.iter().all(&has)).map(|(family, _)| *family)
 }
 

@@ -6,7 +6,7 @@ use crate::{
     models::{BuildOptions, fit::is_counter},
     ops::{ClassActivation, Epilogue, GlobalAvgPool, Linear, TopK},
     tensor::{DType, Tensor},
-    weights::{Entry, Reader},
+    weights::{Entry, Reader, Weights},
 };
 
 /// What a family's part of the graph leads to.
@@ -32,16 +32,40 @@ impl Backbone {
     }
 }
 
+/// What stands between a backbone and its classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// A linear layer behind what the backbone ends with: labels of whole images.
+    Linear,
+    /// UPerNet over the maps of four stages: a class for every pixel.
+    UperNet {
+        /// Channels of its layers.
+        channels: usize,
+    },
+}
+
+impl Head {
+    /// The kind of head that a backbone with these keys is made for; its sizes stand elsewhere.
+    pub(super) fn shown(weights: &Weights) -> Self {
+        if weights.contains("outnorm0.weight") { Self::UperNet { channels: 0 } } else { Self::Linear }
+    }
+
+    /// True for heads that give a class for every pixel.
+    pub const fn is_dense(self) -> bool {
+        matches!(self, Self::UperNet { .. })
+    }
+}
+
 /// A linear layer that makes logits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Head {
+pub(super) struct LinearHead {
     /// Its path.
     pub(super) path: &'static str,
     /// Its rows; 0 where there is none.
     pub(super) classes: usize,
 }
 
-impl Head {
+impl LinearHead {
     /// Adds the outputs `pooled` and, with a head, `logits`, and those that the options ask for.
     ///
     /// # Errors
@@ -81,20 +105,70 @@ impl Head {
     }
 }
 
-/// A linear layer that was found in a checkpoint.
+/// A head that was found in a checkpoint.
 #[derive(Debug)]
 pub(super) struct Found<'a> {
-    /// Its key.
-    pub(super) weight: &'a str,
-    /// `[classes, features]`.
-    pub(super) values: Tensor,
-    pub(super) bias: Option<(&'a str, Tensor)>,
+    pub(super) head: Head,
     pub(super) classes: usize,
+    /// Its keys.
+    pub(super) keys: Vec<&'a str>,
+    /// Its tensors, under the keys and with the shapes that they usually have.
+    pub(super) entries: Vec<(String, Entry)>,
+    /// What is unusual about it, for whoever opens the model.
+    pub(super) note: Option<String>,
+    /// A key that it lacks.
+    pub(super) missing: Option<String>,
 }
 
-impl Found<'_> {
-    /// True for the keys of the layer.
+impl<'a> Found<'a> {
+    /// The linear layer that belongs under `path`.
+    ///
+    /// # Errors
+    /// None in practice: the numbers of values stay.
+    fn linear(path: &str, layer: Layer<'a>) -> Result<Self> {
+        let Layer { weight, values, bias, classes } = layer;
+        let [usual_weight, usual_bias] = ["weight", "bias"].map(|key| format!("{path}.{key}"));
+        let keys = std::iter::once(weight).chain(bias.iter().map(|(key, _)| *key)).collect();
+        let unbiased = if bias.is_none() { ", which has no bias" } else { "" };
+        let unusual = weight != usual_weight;
+        let at = weight.trim_end_matches("weight").trim_end_matches('.');
+        Ok(Self {
+            head: Head::Linear,
+            classes,
+            keys,
+            note: unusual.then(|| format!("the head is {}{unbiased}", quote(at))),
+            // Under its usual name the layer has its usual parts; under another one it may be without a bias.
+            missing: (!unusual && bias.is_none()).then(|| format!("{usual_bias}: [{classes}]")),
+            entries: vec![
+                (usual_weight, Entry::Tensor(values)),
+                (
+                    usual_bias,
+                    Entry::Tensor(match bias {
+                        Some((_, values)) => values.reshape([classes])?,
+                        None => Tensor::from_f32([classes], vec![0.0; classes])?,
+                    }),
+                ),
+            ],
+        })
+    }
+
+    /// True for the keys of the head.
     pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.contains(&key)
+    }
+}
+
+/// A linear layer that may be a head.
+struct Layer<'a> {
+    weight: &'a str,
+    /// `[classes, features]`.
+    values: Tensor,
+    bias: Option<(&'a str, Tensor)>,
+    classes: usize,
+}
+
+impl Layer<'_> {
+    fn has(&self, key: &str) -> bool {
         key == self.weight || self.bias.as_ref().is_some_and(|(bias, _)| key == *bias)
     }
 }
@@ -121,9 +195,9 @@ pub(super) fn find<'a>(
     for entries in [own, elsewhere] {
         let layer = |(key, entry): &(&'a str, &'a Entry)| linear(entries, key, entry, features);
         if let Some(found) = entries.iter().filter(|(key, _)| *key == usual).find_map(layer) {
-            return Ok(Some(found));
+            return Found::linear(path, found).map(Some);
         }
-        let mut found: Vec<Found<'a>> = entries.iter().filter(|(key, _)| is_head(key)).filter_map(layer).collect();
+        let mut found: Vec<Layer<'a>> = entries.iter().filter(|(key, _)| is_head(key)).filter_map(layer).collect();
         if found.len() > 1 {
             let keys: Vec<String> = found.iter().map(|head| quote(head.weight)).collect();
             return Err(Error::checkpoint(name, format!("it has several heads ({}); leave one of them in it", listed(&keys))));
@@ -141,7 +215,7 @@ pub(super) fn find<'a>(
                     format!("its head is more than one linear layer: {} stand beside {}", listed(&more), quote(found.weight));
                 return Err(Error::checkpoint(name, reason));
             }
-            return Ok(Some(found));
+            return Found::linear(path, found).map(Some);
         }
     }
     let bias = format!("{path}.bias");
@@ -161,7 +235,7 @@ fn is_head(key: &str) -> bool {
 }
 
 /// The linear layer of which `key` is the weight, if that takes `features` channels; as a convolution of one pixel, too.
-fn linear<'a>(entries: &[(&'a str, &'a Entry)], key: &'a str, entry: &'a Entry, features: usize) -> Option<Found<'a>> {
+fn linear<'a>(entries: &[(&'a str, &'a Entry)], key: &'a str, entry: &'a Entry, features: usize) -> Option<Layer<'a>> {
     let float = |entry: &Entry| match entry {
         Entry::Tensor(tensor) if tensor.dtype() != DType::I64 => Some(tensor.clone()),
         _ => None,
@@ -175,5 +249,5 @@ fn linear<'a>(entries: &[(&'a str, &'a Entry)], key: &'a str, entry: &'a Entry, 
     };
     let bias = entries.iter().find(|(key, _)| key.strip_suffix("bias") == Some(path));
     let bias = bias.and_then(|(key, entry)| Some((*key, float(entry)?))).filter(|(_, bias)| bias.shape().len() == classes);
-    Some(Found { weight: key, values: values.reshape([classes, features]).ok()?, bias, classes })
+    Some(Layer { weight: key, values: values.reshape([classes, features]).ok()?, bias, classes })
 }

@@ -12,6 +12,7 @@ mod mambavision;
 mod mila;
 mod processing;
 mod recognise;
+mod upernet;
 mod video_mamba;
 mod vim;
 mod vmamba;
@@ -22,7 +23,7 @@ pub use config::Documents;
 pub use embedded::embedded_names;
 pub use family::{Architecture, Family, Has, Preset, preset, preset_names};
 pub use foreign::likely as likely_family;
-pub use head::Backbone;
+pub use head::{Backbone, Head};
 pub use locate::family_of;
 pub use mambaout::MambaOut;
 pub use mambavision::MambaVision;
@@ -32,7 +33,6 @@ pub use vim::Vim;
 pub use vmamba::VMamba;
 
 use config::Config;
-use head::Head;
 use locate::Located;
 use recognise::{Recognised, recognise};
 
@@ -92,7 +92,8 @@ pub struct ModelOptions {
     pub arch: Option<String>,
     /// Class names; else those of config.json, else ImageNet-1k's where there are 1000 classes.
     pub labels: Option<Labels>,
-    /// Height and width; else those of config.json or the variant.
+    /// Height and width; else those of config.json or the variant. Of dense models the limits that images are scaled to: see
+    /// [`Preprocess::for_image`].
     pub size: Option<[usize; 2]>,
     /// Path of the dictionary that has the weights, in a checkpoint with several; else averaged weights, then the usual ones.
     pub state: Option<String>,
@@ -133,6 +134,11 @@ impl Model {
             Some(config) => config.preprocess(usual, &name, &mut assumptions)?,
             None => usual,
         };
+        if architecture.head().is_dense() {
+            // Configurations of backbones speak of classifiers.
+            preprocess =
+                Preprocess { mean: preprocess.mean, std: preprocess.std, size: preprocess.size, ..Preprocess::dense(512) };
+        }
         if let Some(size) = options.size {
             preprocess.size = size;
         }
@@ -161,6 +167,7 @@ impl Model {
         };
         let labels = match labels {
             Some(labels) => labels,
+            None if architecture.head().is_dense() && classes == 150 => Labels::ade20k(),
             None if classes == 1000 => Labels::imagenet1k(),
             None => Labels::default(),
         };
@@ -202,6 +209,17 @@ impl Model {
     /// Whether the config says when the model is not sure.
     pub fn can_be_unsure(&self) -> bool {
         self.min_score > 0.0 || self.unknown.is_some()
+    }
+
+    /// What to say of an output that is not a number. Reads all weights.
+    pub(crate) fn not_a_number(&self) -> Error {
+        let bad = self.weights.non_finite();
+        let reason = if bad.is_empty() {
+            "its output is not a number, though all weights are finite: the network overflows on this input".into()
+        } else {
+            format!("its output is not a number; NaN or infinite weights: {}", bad.join(", "))
+        };
+        Error::config(&self.name, reason)
     }
 
     /// Options for a batch at the model's own input size.

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result, listed},
     image::Preprocess,
     models::{
-        Architecture, Preset,
+        Architecture, Head, Preset,
         config::Config,
         family::{self, Registered, families, preset_names, presets},
         foreign,
@@ -80,7 +80,7 @@ fn of_config(
     let is_called = called.is_some();
     let variant = called.or_else(|| published.next());
     let known = variant.as_ref().map(|p| &p.architecture).or(shown);
-    let architecture = match ((family.config)(&config.json, None), known) {
+    let architecture: Architecture = match ((family.config)(&config.json, None), known) {
         (Ok(architecture), _) => architecture,
         (Err(reason), None) => return Err(Error::config(&config.what, reason)),
         (Err(reason), Some(known)) => {
@@ -92,7 +92,8 @@ fn of_config(
             complete
         }
     };
-    let same: Vec<Preset> = presets().filter(|p| p.architecture.with_classes(0) == architecture.with_classes(0)).collect();
+    let architecture = architecture.with_head(shown.map_or(Head::Linear, Architecture::head), 0);
+    let same: Vec<Preset> = presets().filter(|p| p.architecture.same_sizes(&architecture)).collect();
     // Variants of equal sizes differ in their input size, if in anything.
     let size = config.preprocess(architecture.usual(), "", &mut Vec::new())?.size;
     let own = same.iter().find(|p| p.preprocess.size == size).or(same.first());

@@ -54,6 +54,15 @@ pub enum Recipe {
         /// How many rows.
         count: usize,
     },
+    /// A part of filters `[N, C, ..]` along their input channels: what they do to one of several maps side by side.
+    Columns {
+        /// The whole.
+        of: Tensor,
+        /// The first channel.
+        first: usize,
+        /// How many channels.
+        count: usize,
+    },
     /// A tensor times a number.
     Times {
         /// The tensor.
@@ -82,7 +91,8 @@ pub enum Recipe {
 impl Recipe {
     fn sources(&self) -> Vec<&Tensor> {
         match self {
-            Self::NegExp(x) | Self::Reversed(x) | Self::Rows { of: x, .. } | Self::Times { of: x, .. } => vec![x],
+            Self::NegExp(x) | Self::Reversed(x) | Self::Rows { of: x, .. } => vec![x],
+            Self::Columns { of: x, .. } | Self::Times { of: x, .. } => vec![x],
             Self::Concat(parts) => parts.iter().collect(),
             Self::ScaleFilters { weight, norm } => norm.vectors.iter().chain([weight]).collect(),
             Self::ShiftBias { bias, norm } => norm.vectors.iter().chain(bias).collect(),
@@ -97,6 +107,11 @@ impl Recipe {
             Self::Rows { of, first, count } => {
                 let row = row_len(of);
                 of.to_f32()[first * row..(first + count) * row].to_vec()
+            }
+            Self::Columns { of, first, count } => {
+                let (row, inner) = (row_len(of), inner_len(of));
+                let rows = of.to_f32();
+                rows.chunks_exact(row.max(1)).flat_map(|row| row[first * inner..(first + count) * inner].to_vec()).collect()
             }
             Self::Times { of, by } => of.to_f32().iter().map(|v| v * by).collect(),
             Self::Reversed(x) => {
@@ -141,6 +156,16 @@ impl Recipe {
                 }
                 count * row_len(of)
             }
+            Self::Columns { of, first, count } => {
+                let dims = of.shape().dims();
+                if dims.len() < 2 || first.checked_add(*count).is_none_or(|end| end > dims[1]) {
+                    let desc = of.desc();
+                    return Err(Error::InvalidArgument(format!(
+                        "{count} channels from {first} on are no part of a tensor {desc}"
+                    )));
+                }
+                dims[0] * count * inner_len(of)
+            }
             Self::ScaleFilters { weight, .. } => len(weight),
             Self::ShiftBias { norm, .. } => len(&norm.vectors[0]),
         };
@@ -156,6 +181,11 @@ impl Recipe {
 /// Elements of a row along the outermost axis.
 fn row_len(tensor: &Tensor) -> usize {
     tensor.shape().dims().get(1..).unwrap_or_default().iter().product()
+}
+
+/// Elements that belong to an input channel of a filter.
+fn inner_len(tensor: &Tensor) -> usize {
+    tensor.shape().dims().get(2..).unwrap_or_default().iter().product()
 }
 
 /// Values that are made when they are first read, but never before their sources have arrived.
@@ -183,6 +213,7 @@ impl ByteOwner for Derived {
             Recipe::NegExp(x) => format!("neg_exp({})", x.identity()),
             Recipe::Concat(parts) => format!("concat({})", of(parts)),
             Recipe::Rows { of, first, count } => format!("rows({}; {count} from {first})", of.identity()),
+            Recipe::Columns { of, first, count } => format!("columns({}; {count} from {first})", of.identity()),
             Recipe::Times { of, by } => format!("times({}; {:x})", of.identity(), by.to_bits()),
             Recipe::Reversed(x) => format!("reversed({})", x.identity()),
             Recipe::ScaleFilters { weight, norm } => format!("scale_filters({}; {})", weight.identity(), norm.identity()),
@@ -241,6 +272,16 @@ mod tests {
         assert_eq!(rows(1, 2)?.to_f32()[..], [2.0, 3.0, 4.0, 5.0]);
         assert_ne!(rows(1, 1)?.identity(), rows(2, 1)?.identity());
         assert!(rows(2, 2).is_err() && rows(usize::MAX, 2).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn columns_are_a_part_of_every_filter() -> Result<()> {
+        let x = Tensor::from_f32([2, 3, 2], (0..12).map(|i| i as f32).collect())?;
+        let columns = |first, count| Recipe::Columns { of: x.clone(), first, count }.tensor([2, count, 2]);
+        assert_eq!(columns(1, 2)?.to_f32()[..], [2.0, 3.0, 4.0, 5.0, 8.0, 9.0, 10.0, 11.0]);
+        assert_ne!(columns(0, 1)?.identity(), columns(1, 1)?.identity());
+        assert!(columns(2, 2).is_err() && columns(usize::MAX, 2).is_err());
         Ok(())
     }
 

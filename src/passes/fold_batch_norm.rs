@@ -1,53 +1,116 @@
-//! Folds an inference batch norm into the convolution before it: conv(x) W + b, normalised, is conv(x) (W s) + (b s + t).
+//! Folds an inference batch norm into the convolutions before it: conv(x) W + b, normalised, is conv(x) (W s) + (b s + t), and the same
+//! holds of a sum of convolutions, of which one takes the term.
+
+use std::collections::HashMap;
 
 use crate::{
     error::Result,
-    graph::{Graph, Kind, Node, Value},
+    graph::{Graph, Kind, Value},
     ops::{Act, Epilogue, Op},
     packed::{Norm, Recipe},
     passes::rewrite::Rewrite,
     tensor::Tensor,
 };
 
-/// The graph with every batch norm folded that directly follows a convolution (or linear layer) whose result nobody else reads.
+/// What becomes of a node.
+enum Fold {
+    /// A norm: what it normalises is normalised already.
+    Gone,
+    /// A convolution: its filters take the factors of this norm.
+    Into {
+        norm: Norm,
+        /// Its bias takes the term, too.
+        shift: bool,
+        /// The name that it takes over from a norm that directly follows.
+        name: Option<String>,
+    },
+}
+
+/// The graph with every batch norm folded that directly follows a convolution (or linear layer), or a sum of them, whose results nobody
+/// else reads.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] when the rewritten nodes would not fit: a defect of this pass.
 pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
-    let uses = graph.uses();
+    let folds = folds(graph);
     Rewrite::run(
         graph,
         |_| true,
-        |rewrite, value, op, inputs| {
-            let Op::BatchNorm(norm) = op else { return Ok(None) };
-            let source = rewrite.old_node(value).inputs()[0];
-            let Kind::Op(conv, conv_inputs) = &rewrite.new.node(inputs[0]).kind else { return Ok(None) };
-            let plain = |e: Epilogue| e.act == Act::Identity && !e.scale && !e.residual && !e.gate;
-            let Some(epilogue) = conv.epilogue().filter(|e| plain(*e) && uses[source.index()] == 1) else { return Ok(None) };
-            let constant = |v: &Value| match &rewrite.new.node(*v).kind {
-                Kind::Constant(tensor) => Some(tensor.clone()),
-                Kind::Input | Kind::Op(..) => None,
-            };
-            let Some(vectors) = inputs[1..].iter().map(constant).collect::<Option<Vec<Tensor>>>() else { return Ok(None) };
-            let Some(weight) = constant(&conv_inputs[1]) else { return Ok(None) };
-            let bias = if epilogue.bias { constant(&conv_inputs[2]) } else { None };
-            if epilogue.bias && bias.is_none() {
-                return Ok(None);
+        |rewrite, value, op, inputs| match folds.get(&value) {
+            None => Ok(None),
+            Some(Fold::Gone) => Ok(inputs.first().copied()),
+            Some(Fold::Into { norm, shift, name }) => {
+                let old = rewrite.old_node(value);
+                let (x, weight) = (inputs[0], constant(graph, old.inputs()[1]));
+                let Some(weight) = weight else { return Ok(None) };
+                let bias = old.inputs().get(2).and_then(|bias| constant(graph, *bias));
+                let what = name.as_ref().unwrap_or(&old.name);
+                let scaled =
+                    Recipe::ScaleFilters { weight: weight.clone(), norm: norm.clone() }.tensor(weight.shape().clone())?;
+                let weight_name = &graph.node(old.inputs()[1]).name;
+                let mut inputs = vec![x, rewrite.new.constant(format!("{weight_name} * {what}"), scaled)];
+                if *shift {
+                    let channels = norm.vectors[0].shape().len();
+                    let moved = Recipe::ShiftBias { bias, norm: norm.clone() }.tensor([channels])?;
+                    inputs.push(rewrite.new.constant(format!("{what} shift"), moved));
+                }
+                rewrite.new.op(what.clone(), op.clone().with_epilogue(Epilogue::biased(*shift)), inputs).map(Some)
             }
-
-            let Node { name: norm_name, .. } = rewrite.old_node(value);
-            let (conv, x) = (conv.clone().with_epilogue(Epilogue::biased(true)), conv_inputs[0]);
-            let weight_name = rewrite.new.node(conv_inputs[1]).name.clone();
-            let channels = vectors[0].shape().len();
-            let Ok(vectors) = <[Tensor; 4]>::try_from(vectors) else { return Ok(None) };
-            let norm = Norm { vectors, eps: norm.eps };
-            let folded = Recipe::ScaleFilters { weight: weight.clone(), norm: norm.clone() }.tensor(weight.shape().clone())?;
-            let moved = Recipe::ShiftBias { bias, norm }.tensor([channels])?;
-            let weight = rewrite.new.constant(format!("{weight_name} * {norm_name}"), folded);
-            let bias = rewrite.new.constant(format!("{norm_name} shift"), moved);
-            rewrite.new.op(norm_name.clone(), conv, vec![x, weight, bias]).map(Some)
         },
     )
+}
+
+/// What becomes of the norms that can be folded, and of the convolutions before them.
+fn folds(graph: &Graph) -> HashMap<Value, Fold> {
+    let (uses, mut folds) = (graph.uses(), HashMap::new());
+    for (value, node) in graph.iter() {
+        let Kind::Op(Op::BatchNorm(op), inputs) = &node.kind else { continue };
+        let vectors: Option<Vec<Tensor>> = inputs[1..].iter().map(|v| constant(graph, *v)).collect();
+        let Some(Ok(vectors)) = vectors.map(<[Tensor; 4]>::try_from) else { continue };
+        let norm = Norm { vectors, eps: op.eps };
+        let mut products = Vec::new();
+        if !collect(graph, &uses, inputs[0], &norm, &mut products) {
+            continue;
+        }
+        // Without a bias of their own the others have nothing to shift.
+        let biased = |v: &Value| graph.node(*v).inputs().len() > 2;
+        if products[1..].iter().any(biased) {
+            continue;
+        }
+        for (i, product) in products.iter().enumerate() {
+            let name = (*product == inputs[0]).then(|| node.name.clone());
+            folds.insert(*product, Fold::Into { norm: norm.clone(), shift: i == 0, name });
+        }
+        folds.insert(value, Fold::Gone);
+    }
+    folds
+}
+
+/// Whether `value` is a convolution that can take the norm, or a sum of such; they go to `products`.
+fn collect(graph: &Graph, uses: &[usize], value: Value, norm: &Norm, products: &mut Vec<Value>) -> bool {
+    if uses[value.index()] != 1 {
+        return false;
+    }
+    match &graph.node(value).kind {
+        Kind::Op(Op::Add(_), parts) => parts.iter().all(|part| collect(graph, uses, *part, norm, products)),
+        Kind::Op(conv, inputs) => {
+            let plain = |e: Epilogue| e.act == Act::Identity && !e.scale && !e.residual && !e.gate;
+            // As many filters as the norm has channels: none that pass through.
+            let all = |weight: Tensor| weight.shape().dims().first() == norm.vectors[0].shape().dims().first();
+            products.push(value);
+            conv.epilogue().is_some_and(plain)
+                && inputs[1..].iter().all(|v| constant(graph, *v).is_some())
+                && constant(graph, inputs[1]).is_some_and(all)
+        }
+        Kind::Input | Kind::Constant(_) => false,
+    }
+}
+
+fn constant(graph: &Graph, value: Value) -> Option<Tensor> {
+    match &graph.node(value).kind {
+        Kind::Constant(tensor) => Some(tensor.clone()),
+        Kind::Input | Kind::Op(..) => None,
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +118,7 @@ mod tests {
     use super::*;
     use crate::{
         graph::Layout,
-        ops::{BatchNorm, Conv2d},
+        ops::{Add, BatchNorm, Conv2d},
         passes::{dead_nodes, rewrite::tests::assert_same_results},
     };
 
@@ -92,6 +155,44 @@ mod tests {
             let before = graph(false, bias)?;
             let after = dead_nodes(&fold_batch_norm(&before)?)?;
             assert_eq!((norms(&before), norms(&after)), (1, 0));
+            assert_same_results(&before, &after, 2e-6)?;
+        }
+        Ok(())
+    }
+
+    /// A norm over the sum of three convolutions, the last of which has a bias or not, as the one before them may.
+    fn sum(biased: [bool; 3]) -> Result<Graph> {
+        let mut g = Graph::new();
+        let x = g.input("x", [1, 5, 4, 3]);
+        let ramp = |n: usize, from: f32| (0..n).map(|i| from + (i * 7 % 11) as f32 * 0.1).collect::<Vec<f32>>();
+        let mut sum = None;
+        for (i, bias) in biased.into_iter().enumerate() {
+            let mut inputs =
+                vec![x, g.constant(format!("{i}.weight"), Tensor::from_f32([6, 3, 1, 1], ramp(18, i as f32 * 0.2))?)];
+            if bias {
+                inputs.push(g.constant(format!("{i}.bias"), Tensor::from_f32([6], ramp(6, 0.2))?));
+            }
+            let conv = g.op(format!("{i}"), Conv2d { stride: 1, padding: 0, epilogue: Epilogue::biased(bias) }, inputs)?;
+            sum = Some(match sum {
+                Some(sum) => g.op("sum", Add, vec![sum, conv])?,
+                None => conv,
+            });
+        }
+        let mut inputs = vec![sum.unwrap_or(x)];
+        for (key, from) in [("weight", 0.5), ("bias", -0.3), ("running_mean", 0.1), ("running_var", 0.7)] {
+            inputs.push(g.constant(format!("norm.{key}"), Tensor::from_f32([6], ramp(6, from))?));
+        }
+        let norm = g.op("norm", BatchNorm { eps: 1e-5 }, inputs)?;
+        g.output("norm", norm, Layout::Nchw);
+        Ok(g)
+    }
+
+    #[test]
+    fn folds_into_a_sum_of_convolutions() -> Result<()> {
+        for (biased, left) in [([false; 3], 0), ([true, false, false], 0), ([false, false, true], 1)] {
+            let before = sum(biased)?;
+            let after = dead_nodes(&fold_batch_norm(&before)?)?;
+            assert_eq!(norms(&after), left);
             assert_same_results(&before, &after, 2e-6)?;
         }
         Ok(())

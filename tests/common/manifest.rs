@@ -44,13 +44,24 @@ pub struct Case {
     pub id: String,
     pub input: Filled,
     pub expect: Expect,
+    /// Height and width of the image that the input was made of, in dense models.
+    #[serde(default)]
+    pub ori_shape: Option<[usize; 2]>,
 }
 
 /// Names of expected arrays, for [`Manifest::expected`].
 #[derive(Debug, Clone, Deserialize)]
 pub struct Expect {
     pub logits: String,
-    pub pooled: String,
+    #[serde(default)]
+    pub pooled: Option<String>,
+    /// Of dense models: the logits at the input's and at the image's size, and the class of every pixel.
+    #[serde(default)]
+    pub logits_input: Option<String>,
+    #[serde(default)]
+    pub logits_original: Option<String>,
+    #[serde(default)]
+    pub class_map: Option<String>,
     #[serde(default)]
     pub stem: Option<String>,
     #[serde(default)]
@@ -123,6 +134,7 @@ impl Filled {
                 assert_eq!(fill["formula"], "mila_rope");
                 mila_rope(size("h"), size("w"), size("dim"), number("base") as f32)
             }
+            "values" => fill["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32).collect(),
             "blocks" => self.blocks(size("cell")),
             "tensor" => {
                 let array = &read_arrays(fill["file"].as_str().unwrap())[fill["tensor"].as_str().unwrap()];
@@ -184,11 +196,15 @@ pub fn mila_rope(h: usize, w: usize, dim: usize, base: f32) -> Vec<f32> {
     values
 }
 
-/// All F32 arrays of a safetensors file below `tests/fixtures`.
+/// All arrays of a safetensors file below `tests/fixtures`, F32 and U8.
 pub fn read_arrays(file: &str) -> HashMap<String, Tensor> {
     let bytes = fs::read(fixture(file)).unwrap_or_else(|error| panic!("fixture {file}: {error}"));
     let arrays = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
     let array = |view: safetensors::tensor::TensorView<'_>| {
+        if view.dtype() == safetensors::Dtype::U8 {
+            let desc = TensorDesc { dtype: DType::U8, shape: view.shape().to_vec().into() };
+            return Tensor::new(desc, Bytes::new(view.data().to_vec())).unwrap();
+        }
         assert_eq!(view.dtype(), safetensors::Dtype::F32);
         let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         Tensor::from_f32(view.shape().to_vec(), values).unwrap()

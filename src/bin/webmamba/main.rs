@@ -18,6 +18,7 @@ mod pattern;
 mod prepare;
 mod profile;
 mod run;
+mod segment;
 mod signals;
 mod terminal;
 
@@ -31,6 +32,7 @@ const EXAMPLES: &str = "Examples:
   webmamba classify cat.jpg
   webmamba classify cat.jpg --model MambaVision-T-1K/
   webmamba classify photos/ 'more/*.png' --model mila_tiny.pth --json > labels.jsonl
+  webmamba segment street.jpg --model mamba_vision_160k_ade20k-512x512_tiny.pth --out maps/
   webmamba eval --data imagenet/val --model MambaVision-T-1K/
   webmamba explain cat.jpg --model vmamba_t.pth --out maps/
   webmamba info MambaVision-T-1K/
@@ -52,6 +54,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Classify(classify::Classify),
+    Segment(segment::Segment),
     Eval(eval::Eval),
     Explain(explain::Explain),
     Run(run::Run),
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
     signals::remove_unfinished_files();
     let outcome = match Cli::parse().command {
         Command::Classify(command) => pollster::block_on(command.run()),
+        Command::Segment(command) => pollster::block_on(command.run()),
         Command::Eval(command) => pollster::block_on(command.run()),
         Command::Explain(command) => pollster::block_on(command.run()),
         Command::Run(command) => pollster::block_on(command.run()),

@@ -16,6 +16,13 @@ const NORM_EPS: f32 = 1e-5;
 
 impl MambaVision {
     pub(super) fn graph(&self, g: &mut Builder, w: &Reader) -> Result<Backbone> {
+        let maps = self.stages(g, w)?;
+        let x = g.batch_norm(&w.pp("norm"), maps[3], NORM_EPS)?;
+        Backbone::mean(g, maps, x)
+    }
+
+    /// The maps of the four stages.
+    pub(super) fn stages(&self, g: &mut Builder, w: &Reader) -> Result<Vec<Value>> {
         let mut x = self.stem(g, &w.pp("patch_embed").pp("conv_down"))?;
         g.output("stem", x, Layout::Nchw);
         let mut maps = Vec::with_capacity(4);
@@ -29,8 +36,7 @@ impl MambaVision {
             }
             g.output(format!("stage{stage}"), x, Layout::Nchw);
         }
-        let x = g.batch_norm(&w.pp("norm"), x, NORM_EPS)?;
-        Backbone::mean(g, maps, x)
+        Ok(maps)
     }
 
     /// Two 3x3 convolutions of stride 2, each with batch norm and ReLU.

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::{
     error::{Error, Result},
-    graph::Builder,
+    graph::{Builder, Value},
     image::{CropMode, Preprocess},
     models::{
         Architecture, Backbone, Family, Preset,
@@ -86,7 +86,8 @@ impl Family for MambaVision {
     };
 
     fn presets() -> Vec<Preset> {
-        PUBLISHED.iter().map(Row::preset).collect()
+        let dense = DENSE.iter().map(|row| row.preset().upernet(row.name, row.size));
+        PUBLISHED.iter().map(Row::preset).chain(dense).collect()
     }
 
     fn recognise(weights: &Weights) -> Option<Self> {
@@ -175,6 +176,10 @@ impl Family for MambaVision {
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
         self.graph(g, r)
     }
+
+    fn maps(&self, g: &mut Builder, r: &Reader) -> Result<Vec<Value>> {
+        self.stages(g, r)
+    }
 }
 
 /// Layer scale is written as its initial value, a flag, or nothing.
@@ -262,3 +267,12 @@ const PUBLISHED: [Row; 11] = [
     L3,
     Row { name: "mamba_vision_l3_512_21k", windows: LARGE_WINDOWS, size: 512, crop_pct: 0.93, crop_mode: CropMode::Squash, ..L3 },
 ];
+
+/// Backbones of dense models, whose windows span whole maps.
+const DENSE: [Row; 4] = [
+    Row { name: "mamba_vision_t_upernet", windows: DENSE_WINDOWS, size: 512, ..T },
+    Row { name: "mamba_vision_s_upernet", depths: [3, 3, 7, 5], dim: 96, in_dim: 64, windows: [8, 8, 160, 56], size: 512, ..T },
+    Row { name: "mamba_vision_b_upernet", windows: DENSE_WINDOWS, size: 512, ..B },
+    Row { name: "mamba_vision_l3_upernet", windows: DENSE_WINDOWS, size: 640, ..L3 },
+];
+const DENSE_WINDOWS: [usize; 4] = [8, 8, 64, 32];

@@ -14,6 +14,13 @@ const ROPE_BASE: f32 = 10_000.0;
 
 impl Mila {
     pub(super) fn graph(&self, g: &mut Builder, w: &Reader) -> Result<Backbone> {
+        let maps = self.stages(g, w)?;
+        let x = g.layer_norm(&w.pp("norm"), maps[3], NORM_EPS)?;
+        Backbone::mean(g, maps, x)
+    }
+
+    /// The maps of the four stages.
+    pub(super) fn stages(&self, g: &mut Builder, w: &Reader) -> Result<Vec<Value>> {
         let mut image = self.stem(g, &w.pp("patch_embed"))?;
         let stem = tokens(g, image)?;
         g.output("stem", stem, Layout::Plain);
@@ -30,8 +37,7 @@ impl Mila {
             let stage_tokens = tokens(g, image)?;
             g.output(format!("stage{stage}"), stage_tokens, Layout::Plain);
         }
-        let x = g.layer_norm(&w.pp("norm"), image, NORM_EPS)?;
-        Backbone::mean(g, maps, x)
+        Ok(maps)
     }
 
     /// Convolution, batch norm and (not always) ReLU.

@@ -6,11 +6,11 @@ use serde_json::Value as Json;
 
 use crate::{
     error::{Error, Result},
-    graph::Builder,
+    graph::{Builder, Value},
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{blocks, required, rows, rows_over, said},
+        family::{Has, blocks, required, rows, rows_over, said},
     },
     weights::{Gains, Reader, Weights},
 };
@@ -42,6 +42,8 @@ impl Family for Mila {
     const TERMS: &'static str = "published MILA weights: no licence is stated by the authors; a fine-tune may differ";
     const ANCHORS: &'static [&'static str] = &["patch_embed.conv1.conv.weight", "layers.0.blocks.0.act_proj.weight"];
     const UNSEEN: &'static str = "heads";
+    /// Upstream pads maps of odd sizes within its reductions, which multiples of the stride have none of.
+    const MULTIPLE: usize = 32;
     const GAINS: &'static Gains = &Gains {
         ranges: &[],
         layers: &[
@@ -68,11 +70,18 @@ impl Family for Mila {
             let sizes = Self { embed_dim, depths, num_heads, mlp_ratio: 4.0, qkv_bias: true };
             Preset { name, architecture: Architecture::new(sizes, 1000), preprocess: Self::preprocess() }
         };
-        PUBLISHED.into_iter().map(preset).collect()
+        let dense = PUBLISHED.into_iter().skip(2).map(preset).map(|base| base.upernet("mila_b_upernet", 512));
+        PUBLISHED.into_iter().map(preset).chain(dense).collect()
     }
 
     fn preprocess() -> Preprocess {
         Preprocess { crop_pct: 0.875, ..Preprocess::imagenet([224, 224]) }
+    }
+
+    /// Dense models call the norms behind their stages otherwise than the other families'.
+    fn renamed(key: &str, _: Has<'_>) -> Option<String> {
+        let stage = key.strip_prefix("norm")?.chars().next()?;
+        stage.is_ascii_digit().then(|| format!("out{key}"))
     }
 
     fn recognise(weights: &Weights) -> Option<Self> {
@@ -124,6 +133,10 @@ impl Family for Mila {
 
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
         self.graph(g, r)
+    }
+
+    fn maps(&self, g: &mut Builder, r: &Reader) -> Result<Vec<Value>> {
+        self.stages(g, r)
     }
 
     /// Rotation tables are made for any resolution.

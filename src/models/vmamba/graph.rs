@@ -14,6 +14,13 @@ const NORM_EPS: f32 = 1e-5;
 
 impl VMamba {
     pub(super) fn graph(&self, g: &mut Builder, w: &Reader) -> Result<Backbone> {
+        let maps = self.stages(g, w)?;
+        let x = g.layer_norm(&w.pp("classifier.norm"), maps[3], NORM_EPS)?;
+        Backbone::mean(g, maps, x)
+    }
+
+    /// The maps of the four stages.
+    pub(super) fn stages(&self, g: &mut Builder, w: &Reader) -> Result<Vec<Value>> {
         let layout = if self.first { Layout::Plain } else { Layout::Nchw };
         let mut x = self.stem(g, &w.pp("patch_embed"))?;
         g.output("stem", x, layout);
@@ -29,8 +36,7 @@ impl VMamba {
             }
             g.output(format!("stage{stage}"), x, layout);
         }
-        let x = g.layer_norm(&w.pp("classifier.norm"), x, NORM_EPS)?;
-        Backbone::mean(g, maps, x)
+        Ok(maps)
     }
 
     /// Two convolutions of stride 2, or in the first generation one of stride 4, each with a norm.

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::{
     error::{Error, Result},
-    graph::Builder,
+    graph::{Builder, Value},
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
@@ -87,7 +87,8 @@ impl Family for VMamba {
             let sizes = Self::usual([0, 1, 2, 3].map(|stage| dim << stage), [2, 2, blocks, 2], ratio, first);
             Preset { name, architecture: Architecture::new(sizes, 1000), preprocess: Self::preprocess() }
         };
-        PUBLISHED.into_iter().map(preset).collect()
+        let dense = |(name, place): (_, usize)| preset(PUBLISHED[place]).upernet(name, 512);
+        PUBLISHED.into_iter().map(preset).chain(DENSE.into_iter().map(dense)).collect()
     }
 
     fn preprocess() -> Preprocess {
@@ -191,6 +192,10 @@ impl Family for VMamba {
     fn build(&self, g: &mut Builder, r: &Reader) -> Result<Backbone> {
         self.graph(g, r)
     }
+
+    fn maps(&self, g: &mut Builder, r: &Reader) -> Result<Vec<Value>> {
+        self.stages(g, r)
+    }
 }
 
 /// Names, channels of the first stage, blocks of the third, scanned channels over channels, and whether it is of the first generation.
@@ -205,3 +210,6 @@ const PUBLISHED: [(&str, usize, usize, f64, bool); 9] = [
     ("vmamba_s_v0", 96, 27, 2.0, true),
     ("vmamba_b_v0", 128, 27, 2.0, true),
 ];
+
+/// Names of dense models, and the places of their backbones among those.
+const DENSE: [(&str, usize); 3] = [("vmamba_t_s1l8_upernet", 0), ("vmamba_s_s2l15_upernet", 2), ("vmamba_b_s2l15_upernet", 4)];
