@@ -2,13 +2,11 @@
 /** The package's main class. */
 import { Calls, inTurn } from './calls.js';
 import { normalised } from './embedding.js';
-import { LocalEngine, type Engine, type RawResult } from './engine.js';
-import { DownloadError, InvalidOptionError, WebmambaError } from './errors.js';
+import type { Engine, RawResult } from './engine.js';
+import { InvalidOptionError, WebmambaError } from './errors.js';
 import { toPicture, type Picture, type View } from './frames.js';
-import { wasmSource } from './init.js';
-import { locate } from './locate.js';
-import { checkClassify, checkClip, checkEmbed, checkFeatures, checkLoad, checkVideo, classesOf } from './options.js';
-import { RemoteEngine } from './remote.js';
+import { loadEngine } from './loading.js';
+import { checkClassify, checkClip, checkEmbed, checkFeatures, checkVideo, classesOf } from './options.js';
 import { frames } from './stream.js';
 import type {
   Classification, ClassifyOptions, ClipOptions, EmbedOptions, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource,
@@ -54,18 +52,7 @@ export class ImageClassifier {
    * @throws `AbortError` when `signal` is aborted; what has been downloaded by then is kept for the next time
    */
   static async load(source: ModelSource = 'mamba_vision_nano', options: LoadOptions = {}): Promise<ImageClassifier> {
-    checkLoad(options);
-    const model = locate(source, options);
-    const engine = options.worker
-      ? await RemoteEngine.load(model, options, wasmSource())
-      : await LocalEngine.load(model, options, wasmSource);
-    try {
-      engine.info.labels = await labelsOf(engine.info);
-    } catch (error) {
-      await engine.dispose();
-      throw new DownloadError(`The names of ImageNet's classes cannot be loaded (${(error as Error).message}); give \`labels\`.`, { cause: error });
-    }
-    return new this(engine);
+    return new this(await loadEngine(source, options, false));
   }
 
   /** The model, its device and the memory it takes. */
@@ -240,13 +227,6 @@ export class ImageClassifier {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
   }
-}
-
-/** Class names; of 1000 classes without names ImageNet's, of others the indices. */
-async function labelsOf({ labels, classes }: ModelInfo): Promise<readonly string[]> {
-  if (labels.length) return labels;
-  if (classes === 1000) return (await import('./labels/imagenet1k.js')).labels;
-  return Array.from({ length: classes }, (_, i) => String(i));
 }
 
 /** Whether the best classes that come back by themselves do not tell what is wanted. */

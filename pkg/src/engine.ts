@@ -10,7 +10,7 @@ import { resolveModel, type ResolvedModel } from './source.js';
 import type { Features, HostTensor, LoadOptions, ModelInfo, ProfileEntry, WasmSource } from './types.js';
 import { turnedBack, Turner } from './turn.js';
 import { module } from './wasm.js';
-import type { Loader, WebClassifier } from './webmamba.js';
+import type { Loader, WebModel } from './webmamba.js';
 
 /** What the model says of one picture. */
 export interface RawResult {
@@ -18,6 +18,20 @@ export interface RawResult {
   values: Float32Array;
   scores?: Float32Array;
   map?: { index: number; width: number; height: number; values: Float32Array; region: [number, number, number, number] };
+  /** Milliseconds. */
+  capture: number;
+  preprocess: number;
+  model: number;
+  readback: number;
+}
+
+/** What the model says of the pixels of one picture; `values` are the shares of the classes `indices`, the largest first. */
+export interface RawMap {
+  width: number;
+  height: number;
+  classMap: Uint8Array;
+  indices: Uint32Array;
+  values: Float32Array;
   /** Milliseconds. */
   capture: number;
   preprocess: number;
@@ -42,6 +56,7 @@ export interface Engine {
   frames(available: number): Promise<number[]>;
   /** What it says of a film of `available` frames; `pictures` are those that {@link frames} names. */
   clip(pictures: readonly Picture[], available: number, scores: boolean): Promise<RawResult>;
+  segment(picture: Picture): Promise<RawMap>;
   features(picture: Picture): Promise<Features>;
   /** What the head takes. */
   embed(picture: Picture): Promise<Float32Array>;
@@ -58,7 +73,7 @@ export class LocalEngine implements Engine {
   readonly info: ModelInfo;
   readonly lost: Promise<Error>;
   readonly #device: OpenDevice;
-  readonly #model: WebClassifier;
+  readonly #model: WebModel;
   readonly #reader = new PixelReader();
   readonly #turner = new Turner(this.#reader);
   readonly #stage: TextureStage | undefined;
@@ -66,7 +81,7 @@ export class LocalEngine implements Engine {
   /** Why the device is no longer there. */
   #gone: Error | undefined;
 
-  private constructor(device: OpenDevice, model: WebClassifier, info: ModelInfo) {
+  private constructor(device: OpenDevice, model: WebModel, info: ModelInfo) {
     this.#device = device;
     this.#model = model;
     this.#stage = device.gpu && new TextureStage(device.gpu);
@@ -106,6 +121,7 @@ export class LocalEngine implements Engine {
         options.state,
         options.labels && JSON.stringify(options.labels),
         size && Uint32Array.from(size),
+        options.large ?? false,
       );
       undo = () => loader.free();
       const upload = async () => {
@@ -136,7 +152,8 @@ export class LocalEngine implements Engine {
       const engine = new LocalEngine(device, model, describe(model, device, memory, own));
       undo = () => engine.dispose();
       signal?.throwIfAborted();
-      await run(engine.#warmUp(report));
+      // An image of a dense model takes seconds on some devices.
+      if (!engine.info.palette) await run(engine.#warmUp(report));
       report({ phase: 'ready', loaded: 1, total: 1 });
       signal?.throwIfAborted();
       return engine;
@@ -198,6 +215,10 @@ export class LocalEngine implements Engine {
       const capture = performance.now() - start;
       return { ...((await this.#model.clip(pixels, Uint32Array.from(sizes), available, scores)) as RawResult), capture };
     });
+  }
+
+  segment(picture: Picture): Promise<RawMap> {
+    return this.#withImage(picture, async (image, width, height, capture) => ({ ...((await this.#model.segment(image, width, height)) as RawMap), capture }));
   }
 
   async features(picture: Picture): Promise<Features> {
@@ -293,7 +314,7 @@ function lostError(message: string): Error {
 }
 
 function describe(
-  model: WebClassifier,
+  model: WebModel,
   device: OpenDevice,
   memory: WebAssembly.Memory,
   own: ResolvedModel['own'],

@@ -8,5 +8,6 @@ export {
 } from './errors.js';
 export { init } from './init.js';
 export { preload } from './preload.js';
+export { ImageSegmenter } from './segmenter.js';
 export { TeachableClassifier } from './teach.js';
 export type * from './types.js';

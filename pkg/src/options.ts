@@ -35,6 +35,7 @@ const LOAD: Record<string, Rule> = {
   labels: ['a list of texts', (value) => Array.isArray(value) && value.length > 0 && value.every((label) => typeof label === 'string')],
   size: ["a number of pixels, or [height, width]", (value) => pixels(value) || (Array.isArray(value) && value.length === 2 && value.every(pixels))],
   state: text,
+  large: boolean,
   worker: boolean,
   onProgress: callback,
   signal,
@@ -58,10 +59,11 @@ const CLASSIFY: Record<string, Rule> = {
 };
 
 const { heatmap: _, ...CLIP } = CLASSIFY;
+const maxFps = numbers('a number above 0', (value) => value > 0);
 
 const VIDEO: Record<string, Rule> = {
   ...CLASSIFY,
-  maxFps: numbers('a number above 0', (value) => value > 0),
+  maxFps,
   smoothing: numbers('a number from 0 to below 1', (value) => value >= 0 && value < 1),
 };
 
@@ -88,6 +90,8 @@ export const checkEmbed = (options: unknown) => check('embed', options, EMBED);
 export const checkClassify = (options: unknown) => check('classify', options, CLASSIFY);
 export const checkClip = (options: unknown) => check('classifyClip', options, CLIP);
 export const checkVideo = (options: unknown) => check('classifyVideo', options, VIDEO);
+export const checkSegment = (options: unknown) => check('segment', options, EMBED);
+export const checkSegmentVideo = (options: unknown) => check('segmentVideo', options, { ...EMBED, maxFps });
 export const checkFeatures = (options: unknown) => check('features', options, { signal });
 export const checkInit = (options: unknown) => check('init', options, { base: address, wasm });
 

@@ -1,6 +1,6 @@
 /** A model in a worker: the same engine behind messages. */
 import { asset } from './assets.js';
-import type { Engine, RawResult, RunOptions } from './engine.js';
+import type { Engine, RawMap, RawResult, RunOptions } from './engine.js';
 import { DisposedError, WorkerError } from './errors.js';
 import { unreadable, type Picture } from './frames.js';
 import type { Located } from './locate.js';
@@ -24,7 +24,7 @@ export type Request =
   | { id: number; call: 'run'; picture: SentPicture; options: RunOptions }
   | { id: number; call: 'frames'; available: number }
   | { id: number; call: 'clip'; pictures: SentPicture[]; available: number; scores: boolean }
-  | { id: number; call: 'features' | 'embed'; picture: SentPicture }
+  | { id: number; call: 'features' | 'embed' | 'segment'; picture: SentPicture }
   | { id: number; call: 'profile' | 'allocations' | 'dispose' };
 
 export type Reply =
@@ -112,6 +112,14 @@ export class RemoteEngine implements Engine {
     const handed = performance.now() - start;
     const call: Call = { call: 'clip', pictures: sent.map(([picture]) => picture), available, scores };
     const result = await this.#ask<RawResult>(call, sent.flatMap(([, transfer]) => transfer));
+    return { ...result, capture: result.capture + handed };
+  }
+
+  async segment(picture: Picture): Promise<RawMap> {
+    const start = performance.now();
+    const [sent, transfer] = await sendable(picture);
+    const handed = performance.now() - start;
+    const result = await this.#ask<RawMap>({ call: 'segment', picture: sent }, transfer);
     return { ...result, capture: result.capture + handed };
   }
 

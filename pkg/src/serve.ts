@@ -46,6 +46,8 @@ async function answer(request: Request): Promise<unknown> {
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).features(picture));
     case 'embed':
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).embed(picture));
+    case 'segment':
+      return withPictures([request.picture], ([picture]) => (engine as LocalEngine).segment(picture));
     case 'profile':
       return engine.profile();
     case 'allocations':

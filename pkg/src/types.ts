@@ -126,13 +126,18 @@ export interface LoadOptions extends HubOptions, FetchOptions {
   offline?: boolean;
   /** Class names in order, instead of those of the config. */
   labels?: readonly string[];
-  /** Input size in pixels: a square's side or `[height, width]`. Default: the model's own. */
+  /**
+   * Input size in pixels: a square's side or `[height, width]`. Default: the model's own. Of dense models the limit of an image's shorter
+   * side, or of both: smaller is faster and coarser.
+   */
   size?: number | readonly [number, number];
   /**
    * Path of the weights in a checkpoint with several states, such as `'state_dict'`. Default: averaged weights (`'model_ema'`, ..)
    * where there are any, then the usual names; what was chosen stands in {@link ModelInfo.assumptions}.
    */
   state?: string;
+  /** Allows dense models that attend over windows so large that an image takes minutes. Default false: they are refused with their cost. */
+  large?: boolean;
   /** Runs everything in a worker, so that the page never waits. */
   worker?: boolean;
   onProgress?: (event: ProgressEvent) => void;
@@ -169,6 +174,13 @@ export interface EmbedOptions {
   /** Degrees by which the image, or its region, is turned clockwise before it is looked at. */
   rotation?: Rotation;
   signal?: AbortSignal;
+}
+
+export type SegmentOptions = EmbedOptions;
+
+export interface SegmentVideoOptions extends SegmentOptions {
+  /** Upper bound of frames a second; by default every frame that the device keeps up with. */
+  maxFps?: number;
 }
 
 export interface VideoOptions extends ClassifyOptions {
@@ -231,6 +243,27 @@ export interface VideoClassification extends Classification {
   fps: number;
 }
 
+/** The classes of an image's pixels. */
+export interface Segmentation {
+  /** The class of every pixel, row by row. */
+  classMap: Uint8Array;
+  /** Of the map: those of the image, or of the region, turned where that was asked for. */
+  width: number;
+  height: number;
+  /** Names of all classes. */
+  labels: readonly string[];
+  /** The classes that there are, with the share of the pixels that each has (0 to 1), the largest first. */
+  shares: { index: number; label: string; share: number }[];
+  timing: Timing;
+}
+
+export interface VideoSegmentation extends Segmentation {
+  /** Frames that were segmented so far. */
+  frame: number;
+  /** Segmented frames a second, over the last second or so. */
+  fps: number;
+}
+
 /** What a taught class is remembered by. */
 export interface Lesson {
   /** `info.name` of the model that saw the examples. */
@@ -276,7 +309,7 @@ export interface ModelInfo {
   family: string;
   parameters: number;
   classes: number;
-  /** Height and width of the input in pixels. */
+  /** Height and width of the input in pixels; of dense models the limits that images are scaled to. */
   size: [number, number];
   /** Frames that a model of clips looks at in one call of `classifyClip`; 1 for models of images. */
   frames: number;
@@ -289,6 +322,8 @@ export interface ModelInfo {
   minScore: number;
   /** The class that stands for everything that is none of the others, if there is one: never an answer. */
   unknown: number | null;
+  /** A colour for each class, as class maps are drawn; null for models that tell no classes of pixels. */
+  palette: [number, number, number][] | null;
   /** What is known of the terms of the weights. */
   licence: string;
   /** What had to be assumed or was passed over: sizes that the config does not have, the state that was chosen, keys of no model. */

@@ -12,18 +12,13 @@ use crate::{
     tensor::Tensor,
 };
 
-/// What becomes of a node.
-enum Fold {
-    /// A norm: what it normalises is normalised already.
-    Gone,
-    /// A convolution: its filters take the factors of this norm.
-    Into {
-        norm: Norm,
-        /// Its bias takes the term, too.
-        shift: bool,
-        /// The name that it takes over from a norm that directly follows.
-        name: Option<String>,
-    },
+/// What a convolution takes: the factors of this norm go into its filters.
+struct Taken {
+    norm: Norm,
+    /// Its bias takes the term, too.
+    shift: bool,
+    /// The name that it takes over from a norm that directly follows.
+    name: Option<String>,
 }
 
 /// The graph with every batch norm folded that directly follows a convolution (or linear layer), or a sum of them, whose results nobody
@@ -38,8 +33,9 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
         |_| true,
         |rewrite, value, op, inputs| match folds.get(&value) {
             None => Ok(None),
-            Some(Fold::Gone) => Ok(inputs.first().copied()),
-            Some(Fold::Into { norm, shift, name }) => {
+            // What it normalises is normalised already.
+            Some(None) => Ok(inputs.first().copied()),
+            Some(Some(Taken { norm, shift, name })) => {
                 let old = rewrite.old_node(value);
                 let (x, weight) = (inputs[0], constant(graph, old.inputs()[1]));
                 let Some(weight) = weight else { return Ok(None) };
@@ -60,8 +56,8 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
     )
 }
 
-/// What becomes of the norms that can be folded, and of the convolutions before them.
-fn folds(graph: &Graph) -> HashMap<Value, Fold> {
+/// The norms that can be folded, which take nothing, and the convolutions before them.
+fn folds(graph: &Graph) -> HashMap<Value, Option<Taken>> {
     let (uses, mut folds) = (graph.uses(), HashMap::new());
     for (value, node) in graph.iter() {
         let Kind::Op(Op::BatchNorm(op), inputs) = &node.kind else { continue };
@@ -79,9 +75,9 @@ fn folds(graph: &Graph) -> HashMap<Value, Fold> {
         }
         for (i, product) in products.iter().enumerate() {
             let name = (*product == inputs[0]).then(|| node.name.clone());
-            folds.insert(*product, Fold::Into { norm: norm.clone(), shift: i == 0, name });
+            folds.insert(*product, Some(Taken { norm: norm.clone(), shift: i == 0, name }));
         }
-        folds.insert(value, Fold::Gone);
+        folds.insert(value, None);
     }
     folds
 }

@@ -12,7 +12,7 @@ import { command, freshProject, tarball } from './support/project.mjs';
 const { transformSync } = createRequire(join(ROOT, 'pkg/package.json'))('esbuild');
 
 /** The modules that declarations are of. */
-const DECLARED = ['index', 'worker', 'cache', 'classifier', 'embedding', 'errors', 'init', 'preload', 'teach', 'types'];
+const DECLARED = ['index', 'worker', 'cache', 'classifier', 'embedding', 'errors', 'init', 'preload', 'segmenter', 'teach', 'types'];
 const MODELS = ['mamba_vision_nano', 'mila_nano'];
 
 test('the tarball has what it must have, and nothing else', async () => {
@@ -76,7 +76,7 @@ test('importing it touches nothing of a browser', async (t) => {
   const folder = await freshProject(t, { 'import.mjs': script });
   const { stdout } = await command('node', ['import.mjs'], { cwd: folder });
   const names = [
-    'DeviceLostError', 'DisposedError', 'DownloadError', 'ImageClassifier', 'InvalidImageError', 'InvalidOptionError',
+    'DeviceLostError', 'DisposedError', 'DownloadError', 'ImageClassifier', 'ImageSegmenter', 'InvalidImageError', 'InvalidOptionError',
     'OutOfMemoryError', 'TeachableClassifier', 'UnsupportedCheckpointError', 'WebGpuUnavailableError', 'WebmambaError', 'WorkerError', 'cache',
     'init', 'preload', 'similarity',
   ];

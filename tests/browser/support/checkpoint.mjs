@@ -20,6 +20,7 @@ export function expectedLogits(name, id) {
 function values({ name, shape, fill }) {
   const count = shape.reduce((a, b) => a * b, 1);
   if (fill.kind === 'uniform') return fillUniform(name, count, fill.lo, fill.hi);
+  if (fill.kind === 'values') return Float32Array.from(fill.values);
   if (fill.kind === 'constant') return new Float32Array(count).fill(fill.value);
   if (fill.kind === 'computed' && fill.formula === 'mila_rope') return milaRope(fill);
   throw new Error(`${name}: unknown fill ${JSON.stringify(fill)}`);
@@ -38,6 +39,8 @@ function tensor(filled) {
  */
 export function tensors(name) {
   const { family, config, hf_config, tensors } = manifest(name);
+  // A dense model's is that of its backbone.
+  if (config.backbone) return { config: { ...config.backbone, model_type: config.backbone.family }, tensors: tensors.map(tensor) };
   // Where timm has the model, its own config stands beside it.
   return { config: hf_config ?? { model_type: family, ...config }, tensors: tensors.map(tensor) };
 }

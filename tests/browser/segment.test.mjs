@@ -1,0 +1,99 @@
+/** The class of every pixel: on WebGPU, on the CPU and in a worker as in the native program. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { launch, openPage, PLAIN_CPU, prepareDevice, serve } from './support/browser.mjs';
+import { checkpointFolder } from './support/checkpoint.mjs';
+import { IMAGES, nativeBinary } from './support/paths.mjs';
+import { command } from './support/project.mjs';
+
+async function setUp(t) {
+  const server = await serve(t);
+  server.folder('/models/dense/', checkpointFolder('upernet_micro'));
+  server.file('/models/dense/preprocessor_config.json', {});
+  return openPage(t, await launch(t), server);
+}
+
+/** Maps of two photographs of one size and of a third one, and what is known of the model. */
+async function maps(page, device, worker = false) {
+  const kind = await prepareDevice(page, device);
+  return page.evaluate(async ([device, worker]) => {
+    const segmenter = await webmamba.ImageSegmenter.load('/models/dense/', { device, worker, size: 96 });
+    const plain = ({ classMap, shares, width, height, labels }) => ({ classMap: [...classMap], shares, width, height, labels });
+    const image = await picture('tiny_61x40.png');
+    const first = plain(await segmenter.segment(image));
+    const made = await segmenter.allocations();
+    const again = plain(await segmenter.segment(image));
+    const steady = JSON.stringify(made) === JSON.stringify(await segmenter.allocations());
+    const part = plain(await segmenter.segment(image, { region: { x: 10, y: 5, width: 30, height: 20 } }));
+    const other = plain(await segmenter.segment(await picture('chelsea.png')));
+    const { palette, classes, device: { kind } } = segmenter.info;
+    await segmenter.dispose();
+    return { first, again, steady, part, other, palette, classes, kind };
+  }, [kind, worker]);
+}
+
+const differing = (a, b) => a.filter((one, i) => one !== b[i]).length;
+
+test('class maps are the same on every device, in a worker, and in the native program', async (t) => {
+  const page = await setUp(t);
+  const cpu = await maps(page, 'cpu');
+  assert.deepEqual([cpu.first.width, cpu.first.height, cpu.first.classMap.length], [61, 40, 61 * 40]);
+  assert.deepEqual([cpu.part.width, cpu.part.height, cpu.classes, cpu.palette.length], [30, 20, 6, 6]);
+  assert.deepEqual(cpu.first.labels, ['0', '1', '2', '3', '4', '5']);
+  assert.ok(Math.abs(cpu.first.shares.reduce((sum, { share }) => sum + share, 0) - 1) < 1e-5);
+  for (const [device, worker] of [['webgpu', false], ['webgpu', true], ['cpu', true], [PLAIN_CPU, false]]) {
+    const got = await maps(await setUp(t), device, worker);
+    assert.ok(got.steady, `${device}: an image of the same size makes nothing new`);
+    assert.deepEqual(got.again.classMap, got.first.classMap);
+    for (const which of ['first', 'part', 'other']) {
+      const off = differing(got[which].classMap, cpu[which].classMap);
+      t.diagnostic(`${device}${worker ? ' in a worker' : ''}, ${which}: ${off} of ${cpu[which].classMap.length} pixels differ`);
+      assert.ok(off * 1000 <= cpu[which].classMap.length, `${device}: ${off} pixels`);
+    }
+  }
+  const folder = checkpointFolder('upernet_micro');
+  const args = ['segment', '--json', '--device', 'cpu', '--size', '96', '--model', folder, join(IMAGES, 'tiny_61x40.png')];
+  const { stdout } = await command(nativeBinary(), args, { env: { ...process.env, NODEVICE_SELECT: '1' } });
+  for (const { index, share } of JSON.parse(stdout).classes) {
+    const own = cpu.first.shares.find((one) => one.index === index)?.share ?? 0;
+    assert.ok(Math.abs(own - share) < 2e-3, `class ${index}: ${own} instead of ${share}`);
+  }
+});
+
+test('videos are segmented frame by frame', async (t) => {
+  const page = await setUp(t);
+  const got = await page.evaluate(async () => {
+    const segmenter = await webmamba.ImageSegmenter.load('/models/dense/', { device: 'cpu', size: 64 });
+    const bitmap = await createImageBitmap(await picture('tiny_61x40.png'));
+    const frames = new ReadableStream({
+      start(controller) {
+        for (let i = 0; i < 3; i++) controller.enqueue(new VideoFrame(bitmap, { timestamp: i }));
+        controller.close();
+      },
+    });
+    const seen = [];
+    for await (const { frame, width, height, classMap } of segmenter.segmentVideo(frames)) seen.push([frame, width, height, classMap.length]);
+    await segmenter.dispose();
+    return seen;
+  });
+  assert.deepEqual(got, [1, 2, 3].map((frame) => [frame, 61, 40, 61 * 40]));
+});
+
+test('a model for another task and options that do not exist are errors', async (t) => {
+  const page = await setUp(t);
+  const got = await page.evaluate(async () => {
+    const segmenter = await webmamba.ImageSegmenter.load('/models/dense/', { device: 'cpu', size: 64 });
+    const errors = [
+      await thrown(() => webmamba.ImageClassifier.load('/models/dense/', { device: 'cpu' })),
+      await thrown(() => webmamba.ImageSegmenter.load('mila_nano', { device: 'cpu' })),
+      await thrown(() => segmenter.segment('/images/coffee.png', { topK: 3 })),
+      await thrown(() => segmenter.segment(new Blob(['no image']))),
+    ];
+    await segmenter.dispose();
+    return [...errors, await thrown(() => segmenter.segment('/images/coffee.png'))];
+  });
+  assert.deepEqual(got.map(({ type }) => type), ['UnsupportedCheckpointError', 'UnsupportedCheckpointError', 'InvalidOptionError', 'InvalidImageError', 'DisposedError']);
+  assert.match(got[0].message, /pixels: load it with ImageSegmenter/);
+  assert.match(got[1].message, /whole images: load it with ImageClassifier/);
+});
