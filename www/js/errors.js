@@ -26,6 +26,8 @@ const LOADING = {
     steps: ['Check the connection and the spelling of the hub id or address.', 'An address of your own must allow other pages to read it (CORS).'],
   }),
   AbortError: () => ({ title: 'Loading was cancelled', kind: 'cancelled', steps: [], actions: ['again', 'builtin'] }),
+  // Such as pictures to a model of clips.
+  InvalidOptionError: () => ({ title: 'This model does not do that', steps: [], actions: ['builtin'] }),
   WebmambaError: () => ({ title: 'The model stopped', steps: [], actions: ['again', 'cpu'] }),
   NoModelError: () => ({ title: 'No model is loaded yet', kind: 'cancelled', steps: [], actions: ['again', 'builtin'] }),
   PackageMissingError: () => ({

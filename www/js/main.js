@@ -113,7 +113,7 @@ async function load(wanted) {
     showAdapter(model.info, wanted.device);
     showFacts(model.info);
     showThings(model.info);
-    showMapSwitch(model);
+    showMapSwitch(model.info);
     refresh();
   } catch (error) {
     if (namesPixels(error)) return loadSegmenter(wanted);

@@ -5,7 +5,6 @@ import { choose, clearBars, listenToBars, ROWS, showBars } from './bars.js';
 import { byId } from './dom.js';
 import { hideDoubt, showDoubt } from './doubt.js';
 import { clearHeatmap, showHeatmap } from './heatmap.js';
-import { hasMaps, mayLackMaps } from './maps.js';
 import { clearTiming, showTiming } from './meters.js';
 import { Steady } from './steady.js';
 import { video, viewer } from './viewer.js';
@@ -21,7 +20,7 @@ let chosen;
 /** What the model is asked for. @param {any} model @param {AbortSignal} signal */
 function wanted(model, signal) {
   if (!model.info.labels.includes(chosen)) choose((chosen = undefined));
-  return { topK: ROWS, heatmap: heatmap.checked && hasMaps(model) && (chosen ?? true), signal };
+  return { topK: ROWS, heatmap: heatmap.checked && model.info.maps && (chosen ?? true), signal };
 }
 
 /** A class that is pressed is shown on the picture. @param {() => void} onChange */
@@ -34,30 +33,18 @@ export function listenToClasses(onChange) {
 }
 
 export const look = {
-  /** Classifies the playing video until the signal. @param {any} model @param {AbortSignal} signal @returns {Promise<void>} */
+  /** Classifies the playing video until the signal. @param {any} model @param {AbortSignal} signal */
   async watch(model, signal) {
-    const asked = wanted(model, signal);
-    try {
-      for await (const result of model.classifyVideo(video, { ...asked, smoothing: SMOOTHING })) {
-        if (signal.aborted) return;
-        show(model, { ...result, ...steady.next(result, model.info) }, result.fps);
-      }
-    } catch (error) {
-      if (asked.heatmap === false || !mayLackMaps(model, error)) throw error;
-      await this.watch(model, signal);
+    for await (const result of model.classifyVideo(video, { ...wanted(model, signal), smoothing: SMOOTHING })) {
+      if (signal.aborted) return;
+      show(model, { ...result, ...steady.next(result, model.info) }, result.fps);
     }
   },
 
-  /** Classifies the shown picture. @param {any} model @param {AbortSignal} signal @returns {Promise<void>} */
+  /** Classifies the shown picture. @param {any} model @param {AbortSignal} signal */
   async lookOnce(model, signal) {
-    const asked = wanted(model, signal);
-    try {
-      const result = await model.classify(viewer.source, asked);
-      if (!signal.aborted) show(model, result);
-    } catch (error) {
-      if (asked.heatmap === false || !mayLackMaps(model, error)) throw error;
-      await this.lookOnce(model, signal);
-    }
+    const result = await model.classify(viewer.source, wanted(model, signal));
+    if (!signal.aborted) show(model, result);
   },
 
   clear() {
@@ -79,7 +66,7 @@ export function hideHeatmap() {
 /** @param {any} model @param {any} result @param {number} [fps] of a video */
 function show(model, result, fps) {
   answer.show(inWords(result, model.info.unknown));
-  showBars(result.predictions, hasMaps(model));
+  showBars(result.predictions, model.info.maps);
   if (result.confident) hideDoubt();
   else showDoubt(model.info);
   showTiming(result.timing, fps);
