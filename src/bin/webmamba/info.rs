@@ -259,13 +259,11 @@ impl Facts {
         };
         let frames = model.architecture.frames();
         let clip = if frames > 1 { format!("{frames} frames of ") } else { String::new() };
-        let input = format!(
-            "{clip}{} x {} (height x width), crop {} of {} %",
-            p.size[0],
-            p.size[1],
-            p.crop_mode.name(),
-            rounded(p.crop_pct * 100.0, 2)
-        );
+        let fitted = match model.architecture.head().is_dense() {
+            true => "images keep their shape and are scaled to that".to_owned(),
+            false => format!("crop {} of {} %", p.crop_mode.name(), rounded(p.crop_pct * 100.0, 2)),
+        };
+        let input = format!("{clip}{} x {} (height x width), {fitted}", p.size[0], p.size[1]);
         let (weights, activations) = (HumanBytes(sizes.weights), HumanBytes(sizes.activations));
         let (sample, each) = if frames > 1 { ("clip", "a clip") } else { ("image", "an image") };
         let mut rows = vec![
