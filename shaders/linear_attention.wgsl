@@ -1,7 +1,7 @@
-// y = (q' kv) / (q . mean(k) + 1e-6); a thread computes four channels of one token.
+// y = (q' kv) / (q . mean(k) + 1e-6), divided where NORMALISED == 1; a thread computes four channels of one token.
 #import shared/index
 
-// qk, rotated: (B, L, 2 C); rows: (H, C / 2); columns: (W, C / 2); kv: (B * heads, BLOCK4)
+// qk, rotated: (B, L, 2 K); rows: (H, K / 2); columns: (W, K / 2); kv: (B * heads, BLOCK4)
 @group(0) @binding(0) var<storage, read> qk: array<vec4f>;
 @group(0) @binding(1) var<storage, read> rotated: array<vec4f>;
 @group(0) @binding(2) var<storage, read> rows: array<vec4f>;
@@ -26,16 +26,21 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     let block = (image * params.heads + head) * BLOCK4;
     var acc = vec4f(0.0);
     var norm = 0.0;
-    for (var i = 0u; i < HEAD4; i++) {
-        let q_channel4 = head * HEAD4 + i;
-        let q_at = token * 2u * params.channels4 + q_channel4;
+    for (var i = 0u; i < KEY4; i++) {
+        let q_channel4 = head * KEY4 + i;
+        let q_at = token * 2u * params.keys4 + q_channel4;
         let q = rotated_at(q_at, token % params.tokens, q_channel4);
         let column = block + i * 4u * HEAD4 + c4 % HEAD4;
         acc = fma(q.xxxx, kv[column], acc);
         acc = fma(q.yyyy, kv[column + HEAD4], acc);
         acc = fma(q.zzzz, kv[column + 2u * HEAD4], acc);
         acc = fma(q.wwww, kv[column + 3u * HEAD4], acc);
-        norm += dot(qk[q_at], kv[block + HEAD_DIM * HEAD4 + i]);
+        if (NORMALISED == 1u) {
+            norm += dot(qk[q_at], kv[block + KEY_DIM * HEAD4 + i]);
+        }
     }
-    y[thread] = acc / (norm + 1e-6);
+    if (NORMALISED == 1u) {
+        acc /= norm + 1e-6;
+    }
+    y[thread] = acc;
 }

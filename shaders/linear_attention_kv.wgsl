@@ -1,7 +1,7 @@
 // Partial sums over tokens of k'^T v and of k, one workgroup for each image, head and run of tokens.
 #import shared/index
 
-// qk, rotated: (B, L, 2 C); v: (B, L, C); rows: (H, C / 2); columns: (W, C / 2)
+// qk, rotated: (B, L, 2 K); v: (B, L, C); rows: (H, K / 2); columns: (W, K / 2)
 @group(0) @binding(0) var<storage, read> qk: array<vec4f>;
 @group(0) @binding(1) var<storage, read> v: array<vec4f>;
 @group(0) @binding(2) var<storage, read> rotated: array<vec4f>;
@@ -24,15 +24,15 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     }
     let end = min((split + 1u) * params.split_tokens, params.tokens);
     // A thread owns 4 x 4 products at a time: channels 4 i.. of k' with channels 4 j.. of v.
-    for (var tile = li; tile < HEAD4 * HEAD4; tile += 64u) {
+    for (var tile = li; tile < KEY4 * HEAD4; tile += 64u) {
         let i = tile / HEAD4;
         let j = tile % HEAD4;
-        let k_channel4 = head * HEAD4 + i;
+        let k_channel4 = head * KEY4 + i;
         var acc: array<vec4f, 4>;
         var sum = vec4f(0.0);
         for (var t = split * params.split_tokens; t < end; t++) {
             let token = image * params.tokens + t;
-            let k_at = (token * 2u + 1u) * params.channels4 + k_channel4;
+            let k_at = (token * 2u + 1u) * params.keys4 + k_channel4;
             let k = rotated_at(k_at, t, k_channel4);
             let value = v[token * params.channels4 + head * HEAD4 + j];
             acc[0] = fma(k.xxxx, value, acc[0]);
@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
             partials[base + (i * 4u + r) * HEAD4 + j] = acc[r];
         }
         if (j == 0u) {
-            partials[base + HEAD_DIM * HEAD4 + i] = sum;
+            partials[base + KEY_DIM * HEAD4 + i] = sum;
         }
     }
 }

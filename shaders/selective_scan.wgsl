@@ -2,10 +2,8 @@
 // starts from the state that `selective_scan_carry` found for it.
 #import shared/scan
 
-// starts: (B, D, segments, S)
-@group(0) @binding(5) var<storage, read> starts: array<f32>;
-// others: (B, L, W): added to y where SUM == 1
-@group(0) @binding(6) var<storage, read> others: array<f32>;
+// starts: (B, D, segments, VALUES)
+@group(0) @binding(6) var<storage, read> starts: array<f32>;
 // y: (B, L, W): y in the first D channels, the others copied from xz
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 @group(0) @binding(8) var<uniform> params: Params;
@@ -14,20 +12,22 @@
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) li: u32) {
     let run = this_run(workgroup_index(wid, nwg), li);
     load_decay(run.channel);
-    prefix_of_runs(run, li);
+    if (CHUNKS > 1u) {
+        prefix_of_runs(run, li);
+    }
 
     // The state before the run: that of the runs before it, joined to what the segment starts from.
-    for (var n = 0u; n < STATES; n++) {
+    for (var n = 0u; n < VALUES; n++) {
         state[n] = 0.0;
         var start = 0.0;
         if (CARRY == 1u) {
-            start = starts[((run.image * params.channels + run.channel) * params.segments + run.segment) * STATES + n];
+            start = starts[((run.image * params.channels + run.channel) * params.segments + run.segment) * VALUES + n];
         }
         if (run.chunk == 0u) {
             state[n] = start;
         } else {
             let before = li - CHANNELS;
-            state[n] = run_state[n * THREADS + before] + exp(run_delta[before] * decay[n]) * start;
+            state[n] = run_state[n * THREADS + before] + left(run_delta[before], n) * start;
         }
     }
     let skip = vectors[run.channel];
@@ -35,15 +35,22 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         let token = token_at(run.image, t);
         let at = token * params.xz_stride + run.channel;
         let u = xz[at];
-        let dt = delta_at(token, run.channel);
-        advance(token, dt, u);
-        let c = token * params.dbl_stride + params.c_offset;
-        var sum = skip * u;
+        advance(run, token, delta_at(token, run.channel), u);
+        let c = token * params.dbl_stride + params.c_offset + run.states;
+        var sum = 0.0;
         for (var n = 0u; n < STATES; n++) {
-            sum += x_dbl[c + n] * state[n];
+            sum += turned(c + n) * state[n];
         }
+        if (VALUES > STATES) {
+            var norm = 1e-6;
+            for (var n = 0u; n < STATES; n++) {
+                norm += x_dbl[c + n] * state[VALUES - STATES + n];
+            }
+            sum /= norm;
+        }
+        sum += skip * u;
         if (SUM == 1u) {
-            sum += others[at];
+            sum += more[at];
         }
         y[at] = sum;
         for (var other = run.channel + params.channels; other < params.xz_stride; other += params.channels) {

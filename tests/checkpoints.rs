@@ -14,6 +14,8 @@ mod folders;
 mod heads;
 #[path = "checkpoints/micro.rs"]
 mod micro;
+#[path = "checkpoints/unified.rs"]
+mod unified;
 #[path = "checkpoints/wrapped.rs"]
 mod wrapped;
 

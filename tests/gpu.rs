@@ -189,7 +189,7 @@ fn a_batch_beyond_a_binding_names_the_limit() {
 fn scratch_beyond_a_binding_names_the_limit() {
     let mut graph = Graph::new();
     let (qk, v) = (graph.input("qk", [1, 4, 512]), graph.input("v", [1, 4, 256]));
-    let y = graph.op("y", LinearAttention { heads: 1, fused_rope: false }, vec![qk, v, qk]).unwrap();
+    let y = graph.op("y", LinearAttention { heads: 1, fused_rope: false, normalised: true }, vec![qk, v, qk]).unwrap();
     graph.output("y", y, Layout::Plain);
     let caps = Caps { max_storage_binding: 64 << 10, ..Caps::webgpu_default(AdapterClass::Hardware) };
     match plan::lower::<Gpu>(&graph, &caps) {

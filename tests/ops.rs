@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "ops/equalities.rs"]
+mod equalities;
 
 use std::sync::{Arc, OnceLock};
 
@@ -59,6 +61,7 @@ fn main() {
     trials.push(trial("every candidate is forced on every software adapter".into(), every_candidate_is_forced));
     trials.push(trial("top_k breaks ties by index".into(), top_k_breaks_ties_by_index));
     trials.push(trial("large weights are split over bindings".into(), large_weights_are_split_over_bindings));
+    trials.extend(equalities::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

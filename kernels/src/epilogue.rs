@@ -17,6 +17,8 @@ pub enum Act {
     Silu = 4,
     /// ELU(x) + 1, the positive feature map of linear attention.
     EluPlusOne = 5,
+    /// ln(1 + e^x): the step sizes of state-space models.
+    Softplus = 6,
 }
 
 impl Act {
@@ -29,6 +31,7 @@ impl Act {
             Self::GeluTanh => "gelu_tanh",
             Self::Silu => "silu",
             Self::EluPlusOne => "elu_plus_one",
+            Self::Softplus => "softplus",
         }
     }
 }

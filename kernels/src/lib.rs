@@ -34,7 +34,7 @@ pub use epilogue::{Act, Parts};
 pub use isa::{Caps, Isa};
 pub use simd::{available, detect};
 pub use steps::{
-    ArgMax, Attention, AvgPool, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, LayerNorm,
+    ArgMax, Attention, AvgPool, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gates, Gemm, LayerNorm,
     LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Resize, Rope,
     SelectiveScan, TakeToken, TopK, Window,
 };

@@ -1,4 +1,4 @@
-//! MILA's linear attention in two steps: sums over tokens per head, then every query times its head's sums.
+//! Linear attention in two steps: sums over tokens per head, then every query times its head's sums.
 
 use std::ops::Range;
 
@@ -17,13 +17,19 @@ const EPS: f32 = 1e-6;
 const QUERIES: usize = 64;
 
 impl LinearAttentionSizes {
+    /// Values of a head.
     const fn head_dim(&self) -> usize {
         self.channels / self.heads
     }
 
+    /// Keys of a head.
+    const fn key_dim(&self) -> usize {
+        self.keys / self.heads
+    }
+
     /// Values of the sums of one head and split: the matrix, then the vector.
     const fn block(&self) -> usize {
-        self.head_dim() * self.head_dim() + self.head_dim()
+        self.key_dim() * self.head_dim() + self.key_dim()
     }
 
     fn pairs(&self) -> usize {
@@ -38,7 +44,7 @@ impl LinearAttentionSizes {
     /// the two tables.
     #[inline(always)]
     fn rotated(&self, io: &Io<'_>, rotated: usize, part: usize, [image, head, token]: [usize; 3], out: &mut [f32]) {
-        let (c, d) = (self.channels, self.head_dim());
+        let (c, d) = (self.keys, self.key_dim());
         let at = (image * self.tokens + token) * 2 * c + part * c + head * d;
         if self.width == 0 {
             out.copy_from_slice(&io.read(rotated)[at..][..d]);
@@ -61,13 +67,13 @@ impl Kernel for LinearAttentionKv {
     }
 
     fn scratch(&self, caps: &Caps) -> usize {
-        let (n, d) = (self.0.split_tokens(), self.0.head_dim());
-        d * n + packed_len(n, d, caps.isa.lanes())
+        let n = self.0.split_tokens();
+        self.0.key_dim() * n + packed_len(n, self.0.head_dim(), caps.isa.lanes())
     }
 
     unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, scratch: &mut [f32]) {
         let s = &self.0;
-        let (c, d, n) = (s.channels, s.head_dim(), s.split_tokens());
+        let (c, d, e, n) = (s.channels, s.key_dim(), s.head_dim(), s.split_tokens());
         let (pair, split) = (part / s.splits, part % s.splits);
         let (image, head) = (pair / s.heads, pair % s.heads);
         let tokens = (split * n).min(s.tokens)..((split + 1) * n).min(s.tokens);
@@ -76,17 +82,17 @@ impl Kernel for LinearAttentionKv {
         let (keys, values) = scratch.split_at_mut(d * n);
         // SAFETY: every block belongs to one part.
         let out = unsafe { io.write(part * s.block()..(part + 1) * s.block()) };
-        let (products, sums) = out.split_at_mut(d * d);
+        let (products, sums) = out.split_at_mut(d * e);
         sums.fill(0.0);
         // SAFETY: only slices are read and written.
         unsafe { collect_keys(caps.isa, s, io, [image, head], tokens.clone(), keys, sums) };
-        let v = &io.read(1)[((image * s.tokens + tokens.start) * c + head * d).min(io.read(1).len())..];
-        pack_rows(v, c, [count, d], [lanes, width], values);
+        let v = &io.read(1)[((image * s.tokens + tokens.start) * c + head * e).min(io.read(1).len())..];
+        pack_rows(v, c, [count, e], [lanes, width], values);
         for rows in tiles_of(d, caps.isa) {
             let product = Product { isa: caps.isa, rows: rows.len(), step: d };
             let a = rows_at(keys, 1, rows.clone());
             // SAFETY: the keys have `count` tokens, the values are packed for them, and the block is this part's own.
-            unsafe { product.panels(&a, count, values, d, products[rows.start * d..].as_mut_ptr(), d) };
+            unsafe { product.panels(&a, count, values, e, products[rows.start * e..].as_mut_ptr(), e) };
         }
         let factor = 1.0 / s.tokens as f32;
         out.iter_mut().for_each(|v| *v *= factor);
@@ -99,13 +105,13 @@ impl Kernel for LinearAttention {
     }
 
     fn scratch(&self, caps: &Caps) -> usize {
-        let d = self.0.head_dim();
-        self.0.block() + QUERIES * d + packed_len(d, d, caps.isa.lanes())
+        let d = self.0.key_dim();
+        self.0.block() + QUERIES * d + packed_len(d, self.0.head_dim(), caps.isa.lanes())
     }
 
     unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, scratch: &mut [f32]) {
         let s = &self.0;
-        let (c, d) = (s.channels, s.head_dim());
+        let (c, d, e) = (s.channels, s.key_dim(), s.head_dim());
         let chunks = s.tokens.div_ceil(QUERIES);
         let (image, first) = (part / chunks, part % chunks * QUERIES);
         let count = QUERIES.min(s.tokens - first);
@@ -121,19 +127,21 @@ impl Kernel for LinearAttention {
                 let from = &blocks[((image * s.heads + head) * s.splits + split) * s.block()..][..s.block()];
                 block.iter_mut().zip(from).for_each(|(sum, v)| *sum += v);
             }
-            let (products, mean) = block.split_at(d * d);
-            pack_rows(products, d, [d, d], [lanes, width], panel);
+            let (products, mean) = block.split_at(d * e);
+            pack_rows(products, e, [d, e], [lanes, width], panel);
             // SAFETY: only slices are read and written.
             unsafe { collect_queries(caps.isa, s, io, [image, head], first..first + count, queries) };
             for rows in tiles_of(count, caps.isa) {
                 let product = Product { isa: caps.isa, rows: rows.len(), step: 1 };
                 let a = rows_at(queries, d, rows.clone());
-                let to = (image * s.tokens + first + rows.start) * c + head * d;
+                let to = (image * s.tokens + first + rows.start) * c + head * e;
                 // SAFETY: the rows and channels exist, and belong to this part alone.
                 unsafe {
-                    product.panels(&a, d, panel, d, out.start.add(to), c);
-                    let tokens = first + rows.start..first + rows.end;
-                    divide(caps.isa, s, io, [image, head], tokens, mean, out.start.add(to));
+                    product.panels(&a, d, panel, e, out.start.add(to), c);
+                    if s.normalised {
+                        let tokens = first + rows.start..first + rows.end;
+                        divide(caps.isa, s, io, [image, head], tokens, mean, out.start.add(to));
+                    }
                 }
             }
         }
@@ -166,7 +174,7 @@ unsafe fn collect_keys_body<V: Vector>(
     keys: &mut [f32],
     sums: &mut [f32],
 ) {
-    let (c, d) = (s.channels, s.head_dim());
+    let (c, d) = (s.keys, s.key_dim());
     for (token, key) in tokens.zip(keys.chunks_exact_mut(d)) {
         s.rotated(io, 2, 1, [image, head, token], key);
         let k = &io.read(0)[(image * s.tokens + token) * 2 * c + c + head * d..][..d];
@@ -182,7 +190,7 @@ unsafe fn collect_queries_body<V: Vector>(
     tokens: Range<usize>,
     queries: &mut [f32],
 ) {
-    for (token, query) in tokens.zip(queries.chunks_exact_mut(s.head_dim())) {
+    for (token, query) in tokens.zip(queries.chunks_exact_mut(s.key_dim())) {
         s.rotated(io, 1, 0, [image, head, token], query);
     }
 }
@@ -196,11 +204,11 @@ unsafe fn divide_body<V: Vector>(
     mean: &[f32],
     out: *mut f32,
 ) {
-    let (c, d) = (s.channels, s.head_dim());
+    let d = s.key_dim();
     for (r, token) in tokens.enumerate() {
-        let q = &io.read(0)[(image * s.tokens + token) * 2 * c + head * d..][..d];
+        let q = &io.read(0)[(image * s.tokens + token) * 2 * s.keys + head * d..][..d];
         // SAFETY: the rows and channels exist, and belong to the caller alone.
-        let row = unsafe { std::slice::from_raw_parts_mut(out.add(r * c), d) };
+        let row = unsafe { std::slice::from_raw_parts_mut(out.add(r * s.channels), s.head_dim()) };
         let factor = 1.0 / (lane_product(q, mean) + EPS);
         row.iter_mut().for_each(|v| *v *= factor);
     }

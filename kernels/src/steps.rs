@@ -264,17 +264,21 @@ pub struct LinearAttentionSizes {
     pub tokens: usize,
     /// Number of heads.
     pub heads: usize,
-    /// Channels in all.
+    /// Channels of the values.
     pub channels: usize,
+    /// Channels of the queries, and of the keys.
+    pub keys: usize,
+    /// The result is divided by the normaliser.
+    pub normalised: bool,
     /// Tokens a row of the grid, where the rotation happens here; 0 where qk comes rotated as well.
     pub width: usize,
     /// Pieces into which the tokens of an image are cut for their sums.
     pub splits: usize,
 }
 
-/// Per image, head and split: `k'^T v` `[d, d]` and the sum of k `[d]`, both over the number of tokens.
+/// Per image, head and split: `k'^T v` `[d, e]` and the sum of k `[d]`, both over the number of tokens.
 ///
-/// Reads qk `(images, tokens, 2 C)`, v `(images, tokens, C)`, then rotated qk or the two rotation tables.
+/// Reads qk `(images, tokens, 2 K)`, v `(images, tokens, C)`, then rotated qk or the two rotation tables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearAttentionKv(pub LinearAttentionSizes);
 
@@ -298,8 +302,8 @@ pub struct Rope {
 }
 
 /// Reads xz `(images, length, width)`, delta `(images, length, channels)`, x_dbl `(images, length, dbl_width)`, A transposed
-/// `[states, channels]`, D and the bias of delta as two rows of `channels`, and, with `sum`, what is added `(images, length, width)`.
-/// Writes `(images, length, width)`.
+/// `[states, channels]`, D and the bias of delta as two rows of `channels`, and what is added `(images, length, width)` with `sum` or the
+/// rotated x_dbl where that is `rotated`; nothing in place of what a switch leaves out. Writes `(images, length, width)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelectiveScan {
     /// Batch.
@@ -312,12 +316,42 @@ pub struct SelectiveScan {
     pub channels: usize,
     /// States a channel.
     pub states: usize,
-    /// Channels of x_dbl, of which B and C are the last `2 states`.
+    /// Channels of x_dbl, of which B and C are the last `2 groups states`.
     pub dbl_width: usize,
     /// The way through the tokens.
     pub direction: Direction,
     /// Something is added to the result.
     pub sum: bool,
+    /// What of the recurrence there is.
+    pub gates: Gates,
+}
+
+/// Parts of a scan, by the differences between Mamba and linear attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Gates {
+    /// Groups of B and C, each for as many channels.
+    pub groups: usize,
+    /// The input is multiplied by delta.
+    pub input: bool,
+    /// The state decays by exp(delta A).
+    pub forget: bool,
+    /// The input is added to the result, times D.
+    pub shortcut: bool,
+    /// The result is divided by that of a scan over ones.
+    pub normalised: bool,
+    /// B and C of the numerator come rotated, beside those of the normaliser.
+    pub rotated: bool,
+}
+
+impl Gates {
+    /// Those of Mamba.
+    pub const MAMBA: Self = Self { groups: 1, input: true, forget: true, shortcut: true, normalised: false, rotated: false };
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self::MAMBA
+    }
 }
 
 /// The order in which a scan takes the tokens of a map.

@@ -242,7 +242,7 @@ unsafe fn finish<V: Vector>(tile: &Tile<'_>) {
             }
         };
     }
-    acts!(Identity Relu Gelu GeluTanh Silu EluPlusOne);
+    acts!(Identity Relu Gelu GeluTanh Silu EluPlusOne Softplus);
 }
 
 /// A loop of its own for every `act`, which is a constant where this is called.

@@ -1,6 +1,7 @@
 // Pointwise functions; the formulas and numbers are those of `src/ops/math.rs` and `Act`.
 
 #import shared/padding
+#import shared/softplus
 
 // tanh built from exp: the builtin overflows to NaN on some drivers, and its precision is not specified tightly.
 fn tanh_(x: vec4f) -> vec4f {
@@ -32,6 +33,7 @@ fn activate(act: u32, x: vec4f) -> vec4f {
         // The exponent is clamped so that no driver turns inf / inf into NaN.
         case 4u: { return x / (1.0 + exp(min(-x, vec4f(80.0)))); }
         case 5u: { return select(x + 1.0, exp(min(x, vec4f(0.0))), negative(x)); }
+        case 6u: { return vec4f(softplus(x.x), softplus(x.y), softplus(x.z), softplus(x.w)); }
         default: { return x; }
     }
 }
@@ -39,7 +41,7 @@ fn activate(act: u32, x: vec4f) -> vec4f {
 // The same for channels 4 * c4.. of a row of `channels`, whose padding stays zero also where that of zero is not.
 fn activate_channels(act: u32, x: vec4f, c4: u32, channels: u32) -> vec4f {
     let y = activate(act, x);
-    if (act == 5u) {
+    if (act >= 5u) {
         return unpadded(y, c4, channels);
     }
     return y;

@@ -4,8 +4,8 @@ use crate::{
     error::Result,
     graph::{Graph, Layout, Value},
     ops::{
-        Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, Op, Reshape, RmsNorm, Scale,
-        WindowPartition, WindowReverse,
+        Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, MergePatches, Op, Reshape,
+        RmsNorm, Scale, WindowPartition, WindowReverse,
     },
     packed::Recipe,
     tensor::{Shape, Tensor},
@@ -133,6 +133,14 @@ impl Builder {
         };
         let inputs = vec![x, self.constant(w.path("weight"), weight), self.weight(w, "bias", &[n])?];
         self.op(module(w), Conv2d { stride, padding: 0, epilogue: Epilogue::biased(true) }, inputs)
+    }
+
+    /// Swin's patch merging, cells of 2 x 2 pixels as one: keys `norm.*` over their channels, and `reduction.weight` to `n`.
+    pub fn merge_patches(&mut self, w: &Reader, x: Value, n: usize) -> Result<Value> {
+        let x = self.op(w.path("cells"), MergePatches, vec![x])?;
+        let x = self.layer_norm(&w.pp("norm"), x, 1e-5)?;
+        let wide = self.shape(x).last();
+        self.linear(&w.pp("reduction"), x, wide, n, false)
     }
 
     /// Depthwise 3x3 `nn.Conv2d` with bias over `(B, H, W, C)`.

@@ -10,7 +10,7 @@ use crate::{
     graph::{Builder, Graph, Value},
     image::Preprocess,
     models::{
-        BuildOptions, Head, MambaOut, MambaVision, Mila, VMamba, VideoMamba, Vim,
+        BuildOptions, Head, MambaOut, MambaVision, Mila, Unified, VMamba, VideoMamba, Vim,
         fit::is_counter,
         head::{Backbone, LinearHead},
         upernet,
@@ -27,6 +27,7 @@ static FAMILIES: &[Registered] = &[
     Registered::of::<Vim>(),
     Registered::of::<VMamba>(),
     Registered::of::<VideoMamba>(),
+    Registered::of::<Unified>(),
 ];
 
 /// Tells whether a checkpoint has a key.
@@ -50,6 +51,8 @@ pub trait Family: Debug + Clone + PartialEq + Send + Sync + 'static {
     const HEAD: &'static str = "head";
     /// What tensors do not tell of the sizes, in words; empty where they tell everything.
     const UNSEEN: &'static str = "";
+    /// Checkpoints of other families are this one's too: they are taken for it only where a config or a name says so.
+    const GENERAL: bool = false;
     /// For synthetic weights.
     const GAINS: &'static Gains;
 
@@ -357,6 +360,7 @@ pub(super) struct Registered {
     pub(super) head: &'static str,
     pub(super) unseen: &'static str,
     multiple: usize,
+    pub(super) general: bool,
     pub(super) presets: fn() -> Vec<Preset>,
     pub(super) renamed: fn(&str, Has<'_>) -> Option<String>,
     /// What the tensors show, with a head of no classes, whose other sizes stand elsewhere.
@@ -376,6 +380,7 @@ impl Registered {
             head: F::HEAD,
             unseen: F::UNSEEN,
             multiple: F::MULTIPLE,
+            general: F::GENERAL,
             presets: F::presets,
             renamed: F::renamed,
             recognise: |weights| {

@@ -141,11 +141,13 @@ fn places(weights: &Weights, wanted: Option<&'static Registered>) -> Vec<Place> 
                     }
                     // Of several the file's name tells, else the first is assumed.
                     (Some(place), Some(shown)) if family.is_called(name) && !place.family.is_called(name) => {
-                        place.others.push(place.family.name);
+                        if !family.general {
+                            place.others.push(place.family.name);
+                        }
                         (place.family, place.shown) = (family, shown);
                     }
-                    (Some(place), Some(_)) => place.others.push(family.name),
-                    (_, None) => {}
+                    (Some(place), Some(_)) if !family.general => place.others.push(family.name),
+                    _ => {}
                 }
             }
         }

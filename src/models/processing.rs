@@ -188,7 +188,7 @@ fn is_bicubic(filter: &Json) -> bool {
 }
 
 /// `224`, `"224"`, `[224, 192]`, `[3, 224, 192]`, `[224, 192, 3]`, `{"height": 224, "width": 192}` or `{"shortest_edge": 224}`.
-fn size(value: &Json) -> Option<[usize; 2]> {
+pub(super) fn size(value: &Json) -> Option<[usize; 2]> {
     let extent = |value: &Json| {
         let whole = value.as_f64().filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 1e9).map(|n| n as usize);
         whole.or_else(|| value.as_str()?.trim().parse().ok())

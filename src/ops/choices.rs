@@ -64,7 +64,8 @@ pub const NORMS: Choice<u32> = Choice {
 /// Channels that a workgroup scans side by side.
 pub(super) const SCAN_CHANNELS: usize = 8;
 
-/// Runs of tokens that a workgroup scans in parallel. Sizes: tokens, channels, states.
+/// Runs of tokens that a workgroup scans in parallel; one alone is walked from end to end, however long it is. Sizes: tokens, channels,
+/// values that a channel carries.
 pub const SCANS: Choice<usize> = Choice {
     work: "scan",
     candidates: &[
@@ -86,10 +87,10 @@ fn has(caps: &Caps, threads: usize, bytes: usize) -> bool {
     threads <= caps.max_invocations as usize && bytes <= caps.max_workgroup_storage as usize
 }
 
-/// A thread keeps its states and the sum of its deltas in workgroup memory.
-fn scans(caps: &Caps, [_, _, states]: [usize; 3], runs: usize) -> bool {
+/// A thread keeps its values and the sum of its deltas in workgroup memory.
+fn scans(caps: &Caps, [_, _, values]: [usize; 3], runs: usize) -> bool {
     let threads = SCAN_CHANNELS * runs;
-    has(caps, threads, threads.saturating_mul(states.saturating_add(1)).saturating_mul(4))
+    has(caps, threads, threads.saturating_mul(values.saturating_add(1)).saturating_mul(4))
 }
 
 /// The works that have candidates, and the names of these.

@@ -40,6 +40,7 @@ pub(super) fn act(act: Act, x: f64) -> f64 {
                 x.exp()
             }
         }
+        Act::Softplus => softplus(x),
     }
 }
 

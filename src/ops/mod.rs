@@ -47,7 +47,7 @@ pub use pointwise::{Add, Mul, Scale};
 pub use reshape::Reshape;
 pub use resize::Resize;
 pub use rope::{Rope, rope_tables};
-pub use selective_scan::{Direction, SelectiveScan};
+pub use selective_scan::{Direction, Gates, SelectiveScan};
 pub use take_token::TakeToken;
 pub use top_k::TopK;
 pub use window::{WindowPartition, WindowReverse};

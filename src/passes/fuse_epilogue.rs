@@ -43,6 +43,11 @@ pub fn fuse_epilogue(graph: &Graph) -> Result<Graph> {
 fn fuse(rewrite: &mut Rewrite<'_>, node: &Node, op: &Op, product: Value, other: Option<Value>) -> Result<Option<Value>> {
     let Kind::Op(base, base_inputs) = &rewrite.new.node(product).kind else { return Ok(None) };
     let Some(e) = base.epilogue() else { return Ok(None) };
+    // What is added or multiplied comes from memory as the product does; positions are a constant of one image.
+    let partner = other.map(|other| rewrite.new.node(other));
+    if partner.is_some_and(|node| matches!(node.kind, Kind::Constant(..)) && !matches!(op, Op::Scale(_))) {
+        return Ok(None);
+    }
     let fused = match op {
         Op::Activation(a) if e.act == Act::Identity && !e.scale && !e.residual && !e.gate => Epilogue { act: a.0, ..e },
         Op::Scale(_) if !e.scale && !e.residual && !e.gate => Epilogue { scale: true, ..e },

@@ -16,7 +16,7 @@ pub fn fuse_rope(graph: &Graph) -> Result<Graph> {
         graph,
         |_| true,
         |rewrite, value, op, inputs| {
-            let Op::LinearAttention(LinearAttention { heads, fused_rope: false }) = op else { return Ok(None) };
+            let Op::LinearAttention(found @ LinearAttention { fused_rope: false, .. }) = op else { return Ok(None) };
             let &[qk, v, rotated] = inputs else { return Ok(None) };
             let Kind::Op(Op::Rope(rope), rope_inputs) = &rewrite.new.node(rotated).kind else { return Ok(None) };
             let &[source, rows, columns] = rope_inputs.as_slice() else { return Ok(None) };
@@ -24,7 +24,7 @@ pub fn fuse_rope(graph: &Graph) -> Result<Graph> {
                 return Ok(None);
             }
             let name = rewrite.old_node(value).name.clone();
-            rewrite.new.op(name, LinearAttention { heads: *heads, fused_rope: true }, vec![qk, v, rows, columns]).map(Some)
+            rewrite.new.op(name, LinearAttention { fused_rope: true, ..*found }, vec![qk, v, rows, columns]).map(Some)
         },
     )
 }
@@ -52,7 +52,7 @@ mod tests {
         let [rows, columns] = rope_tables(h, w, c, 10_000.0)?;
         let (rows, columns) = (g.constant("rows", rows), g.constant("columns", columns));
         let rotated = g.op("rope", Rope { parts: 2 }, vec![qk, rows, columns])?;
-        let y = g.op("attn", LinearAttention { heads: 2, fused_rope: false }, vec![qk, v, rotated])?;
+        let y = g.op("attn", LinearAttention { heads: 2, fused_rope: false, normalised: true }, vec![qk, v, rotated])?;
         g.output("y", y, Layout::Plain);
         let after = dead_nodes(&fuse_rope(&g)?)?;
         let rotations = |g: &Graph| g.nodes().iter().filter(|n| matches!(&n.kind, Kind::Op(Op::Rope(_), _))).count();

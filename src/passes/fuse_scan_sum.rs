@@ -5,6 +5,7 @@ use crate::{
     graph::{Graph, Kind},
     ops::{Op, SelectiveScan},
     passes::rewrite::Rewrite,
+    tensor::Shape,
 };
 
 /// The graph with sums fused into the later of the scans that they add, where nobody else reads its result.
@@ -22,8 +23,8 @@ pub fn fuse_scan_sum(graph: &Graph) -> Result<Graph> {
             let later = usize::from(b > a);
             let (scan, others) = if later == 1 { (b, a) } else { (a, b) };
             let Kind::Op(Op::SelectiveScan(found), scanned) = &rewrite.new.node(scan).kind else { return Ok(None) };
-            let all = rewrite.new.node(scanned[0]).shape().last() == rewrite.new.node(scanned[3]).shape().dims()[0];
-            if found.sum || !all || uses[node.inputs()[later].index()] != 1 {
+            let shapes: Vec<&Shape> = scanned.iter().map(|input| rewrite.new.node(*input).shape()).collect();
+            if found.sum || found.gates.rotated || !found.scans_all(&shapes) || uses[node.inputs()[later].index()] != 1 {
                 return Ok(None);
             }
             let op = SelectiveScan { sum: true, ..*found };
@@ -54,7 +55,7 @@ mod tests {
         let d = g.constant("d", Tensor::from_f32([scanned], ramp(scanned))?);
         let mut sum = None;
         for (height, reversed) in [(1, false), (2, false), (1, true), (2, true)] {
-            let op = SelectiveScan { direction: Direction { height, reversed }, sum: false };
+            let op = SelectiveScan { direction: Direction { height, reversed }, ..SelectiveScan::default() };
             let y = g.op(format!("scan {height} {reversed}"), op, vec![x, delta, x, a, d, d])?;
             sum = Some(match sum {
                 Some(sum) => g.op("sum", Add, vec![sum, y])?,

@@ -2,8 +2,8 @@
 //! names of the shaders that compute the same.
 
 pub use webmamba_kernels::{
-    ArgMax, Attention, AvgPool, Caps, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gemm, Isa, LayerNorm,
-    LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Resize, Rope,
+    ArgMax, Attention, AvgPool, Caps, ClassActivation, CpuKernel, DepthwiseConv2d, Direction, EmbedTokens, Gates, Gemm, Isa,
+    LayerNorm, LinearAttention, LinearAttentionKv, LinearAttentionSizes, MergePatches, Pointwise, PointwiseMode, Resize, Rope,
     SelectiveScan, TakeToken, TopK, Window,
 };
 

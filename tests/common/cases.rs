@@ -154,7 +154,7 @@ pub fn benchmark_cases() -> Vec<Case> {
     all.push(scan([1, 196, 160, 8, 20, 320]));
     all.push(scan([1, 16_384, 160, 8, 20, 320]));
     let operands = vec![input([1, 3136, 128]), input([1, 3136, 64]), constant([56, 32]), constant([56, 32])];
-    let op = LinearAttention { heads: 2, fused_rope: true };
+    let op = LinearAttention { heads: 2, fused_rope: true, normalised: true };
     all.push(case("linear_attention 56 x 56, 2 heads of 32".into(), op, operands, Tolerance::Accumulated));
     all
 }
@@ -181,7 +181,7 @@ fn linear(all: &mut Vec<Case>) {
             ));
         }
     }
-    for (i, act) in [Act::Relu, Act::Gelu, Act::GeluTanh, Act::EluPlusOne].into_iter().enumerate() {
+    for (i, act) in [Act::Relu, Act::Gelu, Act::GeluTanh, Act::EluPlusOne, Act::Softplus].into_iter().enumerate() {
         // Each part of the epilogue alone, too.
         let epilogue = Epilogue { bias: i == 0, act, scale: i == 1, residual: i == 2, gate: i == 3 };
         for n in [20, 19] {
@@ -263,10 +263,12 @@ fn norms_and_pointwise(all: &mut Vec<Case>) {
             all.push(case(name, BatchNorm { eps }, operands.clone(), Tolerance::Close));
         }
         all.push(case(format!("add {rows} x {c}"), Add, vec![input([rows, c]), input([rows, c])], Tolerance::Close));
+        let operands = vec![input([3, rows, c]), constant([1, rows, c])];
+        all.push(case(format!("add {rows} x {c} to three images"), Add, operands, Tolerance::Close));
         all.push(case(format!("mul {rows} x {c}"), Mul, vec![input([rows, c]), input([rows, c])], Tolerance::Close));
         all.push(case(format!("scale {rows} x {c}"), Scale, vec![input([rows, c]), constant([c])], Tolerance::Close));
     }
-    for act in [Act::Identity, Act::Relu, Act::Gelu, Act::GeluTanh, Act::Silu, Act::EluPlusOne] {
+    for act in [Act::Identity, Act::Relu, Act::Gelu, Act::GeluTanh, Act::Silu, Act::EluPlusOne, Act::Softplus] {
         // Far beyond what networks produce, so that nothing overflows into NaN.
         for reach in [6.0, 150.0] {
             let operands = vec![ranged(input([65, 63]), -reach, reach)];
@@ -329,7 +331,33 @@ fn scan_in([b, l, d, s, r, height]: [usize; 6], reversed: bool, sum: bool) -> Ca
     operands.extend(sum.then(|| input([b, l, d])));
     let way = if reversed { "backwards" } else { "forwards" };
     let name = format!("selective_scan {b} x {l} x {d}, {s} states, {height} rows {way}{}", if sum { " with a sum" } else { "" });
-    case(name, SelectiveScan { direction: Direction { height, reversed }, sum }, operands, Tolerance::Accumulated)
+    let op = SelectiveScan { direction: Direction { height, reversed }, sum, ..SelectiveScan::default() };
+    case(name, op, operands, Tolerance::Accumulated)
+}
+
+/// A scan with these gates: batch, length, channels, states. What is normalised has positive weights.
+pub fn gated_scan([b, l, d, s]: [usize; 4], gates: Gates) -> Case {
+    let Gates { groups, input: gate, forget, shortcut, normalised, rotated } = gates;
+    let weights = |operand| if normalised { ranged(operand, 0.05, 2.0) } else { operand };
+    let rank = if forget { 3 } else { 0 };
+    let x_dbl = [b, l, rank + 2 * groups * s];
+    let mut operands = vec![input([b, l, d])];
+    operands.extend((gate || forget).then(|| ranged(input([b, l, d]), -2.0, 1.0)));
+    operands.push(weights(input(x_dbl)));
+    operands.extend(forget.then(|| ranged(constant([d, s]), -4.0, -0.05)));
+    operands.extend(shortcut.then(|| constant([d])));
+    operands.extend((gate || forget).then(|| ranged(constant([d]), -2.0, 0.0)));
+    operands.extend(rotated.then(|| input(x_dbl)));
+    let parts = [(gate, "input"), (forget, "forget"), (shortcut, "shortcut"), (normalised, "mean"), (rotated, "rotated")];
+    let parts: Vec<&str> = parts.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
+    let name = format!("selective_scan {b} x {l} x {d} in {groups}, {s} states, with {}", parts.join(", "));
+    case(name, SelectiveScan { gates, ..SelectiveScan::default() }, operands, Tolerance::Accumulated)
+}
+
+/// Gates by the number whose bits they are: input, forget, shortcut, normalised, rotated.
+pub fn gates(groups: usize, bits: u32) -> Gates {
+    let bit = |i: u32| bits >> i & 1 == 1;
+    Gates { groups, input: bit(0), forget: bit(1), shortcut: bit(2), normalised: bit(3), rotated: bit(4) }
 }
 
 fn scans(all: &mut Vec<Case>) {
@@ -369,6 +397,25 @@ fn scans(all: &mut Vec<Case>) {
             all.push(scan_in(sizes, reversed, sum));
         }
     }
+    // Every combination; a rotation goes with a normaliser only.
+    for bits in (0..32).filter(|bits| bits & 16 == 0 || bits & 8 != 0) {
+        all.push(gated_scan([2, 63, 20, 4], gates(2, bits)));
+    }
+    // batch, length, channels, states; groups; gates
+    for (sizes, groups, bits) in [
+        ([1, 1, 1, 1], 1, 0b00111),
+        ([1, 3, 8, 8], 2, 0b01011),
+        ([2, 65, 96, 32], 3, 0b01010),
+        ([1, 197, 33, 5], 3, 0b11111),
+        ([1, 784, 20, 64], 1, 0b00010),
+        ([1, 1025, 9, 64], 1, 0b01110),
+        ([1, 1757, 20, 16], 4, 0b11011),
+        ([2, 3136, 6, 3], 2, 0b01000),
+        ([1, 4099, 10, 8], 2, 0b00001),
+        ([1, 20_000, 6, 2], 3, 0b01111),
+    ] {
+        all.push(gated_scan(sizes, gates(groups, bits)));
+    }
 }
 
 fn tokens(all: &mut Vec<Case>) {
@@ -387,27 +434,35 @@ fn tokens(all: &mut Vec<Case>) {
 }
 
 fn linear_attentions(all: &mut Vec<Case>) {
-    // batch, height, width, heads, head dim
-    for [b, h, w, heads, d] in [
-        [1, 1, 1, 1, 4],
-        [2, 3, 1, 2, 4],
-        [1, 7, 7, 4, 32],
-        [2, 9, 7, 1, 12],
-        [1, 1, 197, 2, 20],
-        [1, 7, 251, 2, 16],
-        [1, 5, 13, 1, 64],
+    // batch, height, width, heads, keys of a head, values of a head
+    for ([b, h, w, heads, d, e], normalised) in [
+        ([1, 1, 1, 1, 4, 4], true),
+        ([2, 3, 1, 2, 4, 4], true),
+        ([1, 7, 7, 4, 32, 32], true),
+        ([2, 9, 7, 1, 12, 12], true),
+        ([1, 1, 197, 2, 20, 20], true),
+        ([1, 7, 251, 2, 16, 16], true),
+        ([1, 5, 13, 1, 64, 64], true),
+        ([2, 3, 21, 1, 32, 100], true),
+        ([1, 5, 13, 2, 20, 8], true),
+        ([1, 9, 5, 3, 8, 8], false),
+        ([2, 13, 151, 1, 4, 20], false),
     ] {
-        let (l, c) = (h * w, heads * d);
+        let (l, c, k) = (h * w, heads * e, heads * d);
         let positive = |operand| ranged(operand, 0.05, 2.0);
-        let tables = [constant([h, c / 2]), constant([w, c / 2])];
-        let name = format!("{b} x {h} x {w}, {heads} heads of {d}");
-        let operands = [vec![positive(input([b, l, 2 * c])), input([b, l, c])], tables.to_vec()].concat();
-        let op = LinearAttention { heads, fused_rope: true };
+        let tables = [constant([h, k / 2]), constant([w, k / 2])];
+        let name = match (d == e, normalised) {
+            (true, true) => format!("{b} x {h} x {w}, {heads} heads of {d}"),
+            (_, true) => format!("{b} x {h} x {w}, {heads} heads of {d} and {e}"),
+            (_, false) => format!("{b} x {h} x {w}, {heads} heads of {d} and {e}, not normalised"),
+        };
+        let operands = [vec![positive(input([b, l, 2 * k])), input([b, l, c])], tables.to_vec()].concat();
+        let op = LinearAttention { heads, fused_rope: true, normalised };
         all.push(case(format!("linear_attention with rope {name}"), op, operands, Tolerance::Accumulated));
-        let operands = vec![positive(input([b, l, 2 * c])), input([b, l, c]), input([b, l, 2 * c])];
-        let op = LinearAttention { heads, fused_rope: false };
+        let operands = vec![positive(input([b, l, 2 * k])), input([b, l, c]), input([b, l, 2 * k])];
+        let op = LinearAttention { heads, fused_rope: false, normalised };
         all.push(case(format!("linear_attention {name}"), op, operands, Tolerance::Accumulated));
-        let operands = [vec![input([b, l, 2 * c])], tables.to_vec()].concat();
+        let operands = [vec![input([b, l, 2 * k])], tables.to_vec()].concat();
         all.push(case(format!("rope {name}"), Rope { parts: 2 }, operands, Tolerance::Close));
     }
 }

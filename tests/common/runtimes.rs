@@ -7,6 +7,7 @@ use webmamba::low_level::{
     gpu::GpuDevice,
     ops::{NORMS, Op, PRODUCTS, SCANS},
     program::{AdapterClass, Caps, Choice, Tuning},
+    tensor::Shape,
 };
 
 use super::{cases::Case, devices};
@@ -47,14 +48,16 @@ pub fn classes() -> Vec<Runtime> {
 
 /// Every adapter, for this case: once with each candidate that can do its work there, or once where there is nothing to choose.
 pub fn candidates(case: &Case) -> Vec<Runtime> {
-    let shape = |i: usize| case.operands[i].shape.as_slice();
     adapters()
         .iter()
         .flat_map(|(adapter, device)| {
             let (work, names) = match &case.op {
                 Op::Linear(_) | Op::Conv2d(_) => forced(&PRODUCTS, device.caps(), [1; 3]),
                 Op::LayerNorm(_) | Op::RmsNorm(_) => forced(&NORMS, device.caps(), [1; 3]),
-                Op::SelectiveScan(_) => forced(&SCANS, device.caps(), [shape(0)[1], shape(3)[0], shape(3)[1]]),
+                Op::SelectiveScan(op) => {
+                    let shapes: Vec<Shape> = case.operands.iter().map(|operand| operand.shape.clone().into()).collect();
+                    forced(&SCANS, device.caps(), op.sizes(&shapes.iter().collect::<Vec<_>>()).unwrap())
+                }
                 _ => ("", vec![""]),
             };
             names.into_iter().map(move |name| {

@@ -28,7 +28,10 @@ mod x86;
 
 pub(crate) use plain::Plain;
 
-use crate::Isa;
+use crate::{Isa, math::exp2_near_zero};
+
+/// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
+pub(crate) const ROUND: f32 = 12_582_912.0;
 
 /// A vector of f32.
 ///
@@ -69,6 +72,17 @@ pub(crate) trait Vector: Copy {
     unsafe fn with_sign(self, sign: Self) -> Self;
     /// 2^n, for a whole n between -127 and 128 to which 1.5 * 2^23 was added: its last bits hold n then.
     unsafe fn power_of_two(self) -> Self;
+
+    /// 2^(self other) for products up to 127; of those below -126 next to nothing is left.
+    #[inline(always)]
+    unsafe fn exp2_of_product(self, other: Self) -> Self {
+        // SAFETY: handed on to the caller.
+        unsafe {
+            let x = self.multiply(other).at_least(Self::splat(-126.0));
+            let shifted = x.add(Self::splat(ROUND));
+            exp2_near_zero(x.subtract(shifted.subtract(Self::splat(ROUND)))).multiply(shifted.power_of_two())
+        }
+    }
 
     /// Puts the first `count` values behind `p`; `count` is at most `LANES`.
     #[inline(always)]

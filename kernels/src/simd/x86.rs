@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Vector;
+use super::{ROUND, Vector};
+use crate::math::exp2_near_zero;
 
 vector! { __m256, 8:
     fn splat(x: f32) -> Self { _mm256_set1_ps(x) }
@@ -45,5 +46,10 @@ vector! { __m512, 16:
     fn power_of_two(self) -> Self {
         let shifted = _mm512_slli_epi32::<23>(_mm512_castps_si512(self));
         _mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_castps_si512(_mm512_set1_ps(1.0))))
+    }
+    // Of any exponent, and with the product inside of the sums.
+    fn exp2_of_product(self, other: Self) -> Self {
+        let n = _mm512_sub_ps(_mm512_fmadd_ps(self, other, _mm512_set1_ps(ROUND)), _mm512_set1_ps(ROUND));
+        _mm512_scalef_ps(exp2_near_zero(_mm512_fmsub_ps(self, other, n)), n)
     }
 }

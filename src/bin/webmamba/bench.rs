@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
 use serde_json::json;
 use webmamba::{
@@ -24,6 +24,7 @@ use webmamba::{
 
 use crate::{
     args::{DeviceArgs, adapter_name, default_model, note_assumptions, open_model, parse_size, warn_non_finite},
+    bench_scan,
     profile::Profile,
     terminal::{Outcome, ms, note, pairs, print, print_json, rounded},
 };
@@ -34,7 +35,8 @@ const PROFILE_RUNS: usize = 3;
 const EXAMPLES: &str = "Examples:
   webmamba bench --synthetic --arch mamba_vision_t
   webmamba bench MambaVision-T-1K/ --batch 8 --profile
-  webmamba bench --synthetic --arch mila_t --size 256x192 --device cpu --json";
+  webmamba bench --synthetic --arch mila_t --size 256x192 --device cpu --json
+  webmamba bench --ops scan --device cpu";
 
 /// Measure how fast a model is, without decoding and preprocessing
 #[derive(Debug, Args)]
@@ -63,9 +65,19 @@ pub(crate) struct Bench {
     /// Add the time per operator and kernel
     #[arg(long)]
     profile: bool,
+    /// Measure operators instead of a model: selective scans over lengths, states and directions
+    #[arg(long, value_enum, value_name = "OPS", conflicts_with_all = ["model", "arch", "synthetic", "batch", "size", "iters", "profile"])]
+    ops: Option<Ops>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Operators that can be measured alone.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Ops {
+    /// Selective scans.
+    Scan,
 }
 
 /// What was measured.
@@ -99,6 +111,11 @@ impl Bench {
     }
 
     pub(crate) async fn run(self) -> Outcome {
+        if let Some(Ops::Scan) = self.ops {
+            let (device, reason) = self.device.open().await?;
+            note(&format!("on {reason}"));
+            return bench_scan::run(&device, self.json).await;
+        }
         let start = Instant::now();
         let model = self.model()?;
         let (device, reason) = self.device.open().await?;
@@ -132,7 +149,7 @@ impl Bench {
     }
 }
 
-async fn timed(session: &mut Session, input: &Tensor) -> Result<Duration> {
+pub(crate) async fn timed(session: &mut Session, input: &Tensor) -> Result<Duration> {
     let start = Instant::now();
     session.run(input).await?;
     Ok(start.elapsed())
@@ -181,7 +198,7 @@ async fn gemm_gflops(device: &Device) -> Result<f64> {
 }
 
 /// Values that are the same in every run, within `-bound..bound`.
-fn noise(name: &str, shape: impl Into<Shape>, bound: f64) -> Result<Tensor> {
+pub(crate) fn noise(name: &str, shape: impl Into<Shape>, bound: f64) -> Result<Tensor> {
     let shape = shape.into();
     let values = fill_uniform(name, &shape, -bound, bound);
     Tensor::from_f32(shape, values)

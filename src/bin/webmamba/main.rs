@@ -3,8 +3,10 @@
 //! One file a subcommand. What others may script is on standard output; notes, warnings, errors and progress are on standard
 //! error. Exit codes: 0 all fine, 1 some images failed, 2 usage or model error.
 
+mod ablate;
 mod args;
 mod bench;
+mod bench_scan;
 mod classify;
 mod convert;
 mod devices;
@@ -62,6 +64,7 @@ enum Command {
     Devices(devices::Devices),
     Convert(convert::Convert),
     Bench(bench::Bench),
+    Ablate(ablate::Ablate),
 }
 
 /// Mesa's device-selection layer prints an error of its own where there is no desktop session, which looks like one of ours.
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Devices(command) => pollster::block_on(command.run()),
         Command::Convert(command) => command.run(),
         Command::Bench(command) => pollster::block_on(command.run()),
+        Command::Ablate(command) => pollster::block_on(command.run()),
     };
     match outcome {
         Ok(code) => code,

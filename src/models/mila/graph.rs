@@ -21,7 +21,7 @@ impl Mila {
 
     /// The maps of the four stages.
     pub(super) fn stages(&self, g: &mut Builder, w: &Reader) -> Result<Vec<Value>> {
-        let mut image = self.stem(g, &w.pp("patch_embed"))?;
+        let mut image = conv_stem(g, &w.pp("patch_embed"), self.embed_dim)?;
         let stem = tokens(g, image)?;
         g.output("stem", stem, Layout::Plain);
         let mut maps = Vec::with_capacity(4);
@@ -32,32 +32,12 @@ impl Mila {
             }
             maps.push(image);
             if stage < 3 {
-                image = self.patch_merging(g, &layer.pp("downsample.conv"), image, self.channels(stage + 1))?;
+                image = patch_merging(g, &layer.pp("downsample.conv"), image, self.channels(stage + 1))?;
             }
             let stage_tokens = tokens(g, image)?;
             g.output(format!("stage{stage}"), stage_tokens, Layout::Plain);
         }
         Ok(maps)
-    }
-
-    /// Convolution, batch norm and (not always) ReLU.
-    fn conv_norm(g: &mut Builder, w: &Reader, x: Value, conv: [usize; 3], act: bool) -> Result<Value> {
-        let [channels, kernel, stride] = conv;
-        let h = g.conv2d(&w.pp("conv"), x, channels, kernel, stride, false)?;
-        let h = g.batch_norm(&w.pp("norm"), h, NORM_EPS)?;
-        if act { g.activation(w.path("act"), h, Act::Relu) } else { Ok(h) }
-    }
-
-    /// Stride 2, a residual pair (without an activation after the sum), stride 2 to a wide layer, and down to `embed_dim`.
-    fn stem(&self, g: &mut Builder, w: &Reader) -> Result<Value> {
-        let (half, wide) = (self.embed_dim / 2, self.embed_dim * 4);
-        let x = g.input();
-        let x = Self::conv_norm(g, &w.pp("conv1"), x, [half, 3, 2], true)?;
-        let h = Self::conv_norm(g, &w.pp("conv2.0"), x, [half, 3, 1], true)?;
-        let h = Self::conv_norm(g, &w.pp("conv2.1"), h, [half, 3, 1], false)?;
-        let x = g.op(w.path("sum"), Add, vec![x, h])?;
-        let x = Self::conv_norm(g, &w.pp("conv3.0"), x, [wide, 3, 2], true)?;
-        Self::conv_norm(g, &w.pp("conv3.1"), x, [self.embed_dim, 1, 1], false)
     }
 
     /// One block on an image-shaped value `(B, H, W, C)`: every token-wise layer sees the same bytes as `(B, L, C)`.
@@ -83,7 +63,7 @@ impl Mila {
         let columns = g.constant(format!("rope columns {width} x {c}"), columns);
         let (qk, v_tokens) = (g.reshape(qk, [b, height * width, 2 * c])?, tokens(g, v)?);
         let rotated = g.op(attn.path("rope"), Rope { parts: 2 }, vec![qk, rows, columns])?;
-        let attention = LinearAttention { heads: self.num_heads[stage], fused_rope: false };
+        let attention = LinearAttention { heads: self.num_heads[stage], fused_rope: false, normalised: true };
         let h = g.op(attn.path("linear_attention"), attention, vec![qk, v_tokens, rotated])?;
         let h = g.reshape(h, [b, height, width, c])?;
         let lepe = g.depthwise3(&attn.pp("lepe"), v, 1)?;
@@ -100,21 +80,41 @@ impl Mila {
         let h = g.linear(&w.pp("mlp.fc2"), h, hidden, c, true)?;
         g.op(w.path("").trim_end_matches('.'), Add, vec![x, h])
     }
+}
 
-    /// 1x1 up, depthwise stride 2, 1x1 down with batch norm; ReLU after the first two.
-    fn patch_merging(&self, g: &mut Builder, w: &Reader, x: Value, out: usize) -> Result<Value> {
-        let wide = out * 4;
-        let h = g.conv2d(&w.pp("0.conv"), x, wide, 1, 1, true)?;
-        let h = g.activation(w.path("0.act"), h, Act::Relu)?;
-        let h = g.depthwise3(&w.pp("1.conv"), h, 2)?;
-        let h = g.activation(w.path("1.act"), h, Act::Relu)?;
-        let h = g.conv2d(&w.pp("2.conv"), h, out, 1, 1, true)?;
-        g.batch_norm(&w.pp("2.norm"), h, NORM_EPS)
-    }
+/// Convolution, batch norm and (not always) ReLU.
+fn conv_norm(g: &mut Builder, w: &Reader, x: Value, conv: [usize; 3], act: bool) -> Result<Value> {
+    let [channels, kernel, stride] = conv;
+    let h = g.conv2d(&w.pp("conv"), x, channels, kernel, stride, false)?;
+    let h = g.batch_norm(&w.pp("norm"), h, NORM_EPS)?;
+    if act { g.activation(w.path("act"), h, Act::Relu) } else { Ok(h) }
+}
+
+/// Stride 2, a residual pair (without an activation after the sum), stride 2 to a wide layer, and down to `embed_dim`.
+pub(in crate::models) fn conv_stem(g: &mut Builder, w: &Reader, embed_dim: usize) -> Result<Value> {
+    let (half, wide) = (embed_dim / 2, embed_dim * 4);
+    let x = g.input();
+    let x = conv_norm(g, &w.pp("conv1"), x, [half, 3, 2], true)?;
+    let h = conv_norm(g, &w.pp("conv2.0"), x, [half, 3, 1], true)?;
+    let h = conv_norm(g, &w.pp("conv2.1"), h, [half, 3, 1], false)?;
+    let x = g.op(w.path("sum"), Add, vec![x, h])?;
+    let x = conv_norm(g, &w.pp("conv3.0"), x, [wide, 3, 2], true)?;
+    conv_norm(g, &w.pp("conv3.1"), x, [embed_dim, 1, 1], false)
+}
+
+/// 1x1 up, depthwise stride 2, 1x1 down with batch norm; ReLU after the first two.
+pub(in crate::models) fn patch_merging(g: &mut Builder, w: &Reader, x: Value, out: usize) -> Result<Value> {
+    let wide = out * 4;
+    let h = g.conv2d(&w.pp("0.conv"), x, wide, 1, 1, true)?;
+    let h = g.activation(w.path("0.act"), h, Act::Relu)?;
+    let h = g.depthwise3(&w.pp("1.conv"), h, 2)?;
+    let h = g.activation(w.path("1.act"), h, Act::Relu)?;
+    let h = g.conv2d(&w.pp("2.conv"), h, out, 1, 1, true)?;
+    g.batch_norm(&w.pp("2.norm"), h, NORM_EPS)
 }
 
 /// `(B, H, W, C)` seen as `(B, L, C)`.
-fn tokens(g: &mut Builder, image: Value) -> Result<Value> {
+pub(in crate::models) fn tokens(g: &mut Builder, image: Value) -> Result<Value> {
     let [b, h, w, c] = g.image_dims(image);
     g.reshape(image, [b, h * w, c])
 }

@@ -2,6 +2,8 @@
 
 mod graph;
 
+pub(super) use graph::{conv_stem, patch_merging, tokens};
+
 use serde_json::Value as Json;
 
 use crate::{
@@ -86,6 +88,9 @@ impl Family for Mila {
 
     fn recognise(weights: &Weights) -> Option<Self> {
         let embed_dim = rows(weights, "patch_embed.conv3.1.conv.weight")?;
+        if weights.contains("layers.0.blocks.0.attn.qk.weight") && !weights.contains("layers.0.blocks.0.cpe1.weight") {
+            return None;
+        }
         Some(Self {
             embed_dim,
             depths: [0, 1, 2, 3].map(|stage| blocks(weights, &format!("layers.{stage}.blocks"), "cpe1.weight")),

@@ -78,7 +78,7 @@ impl Mixer {
         let a = g.constant(format!("-exp({})", w.path(a_log)), a);
         let d = g.weight(w, &format!("D{suffix}"), &[inner])?;
         let delta_bias = g.weight(&dt_proj, "bias", &[inner])?;
-        let op = SelectiveScan { direction: Direction { height: 1, reversed }, sum: false };
+        let op = SelectiveScan { direction: Direction { height: 1, reversed }, ..SelectiveScan::default() };
         g.op(name("scan.y"), op, vec![u, delta, x_dbl, a, d, delta_bias])
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     graph::{Builder, Layout, Value},
     models::Backbone,
-    ops::{Act, Add, DepthwiseConv2d, Direction, Epilogue, Linear, MergePatches, Mul, SelectiveScan},
+    ops::{Act, Add, DepthwiseConv2d, Direction, Epilogue, Linear, Mul, SelectiveScan},
     packed::Recipe,
     weights::Reader,
 };
@@ -56,10 +56,7 @@ impl VMamba {
     /// A convolution of stride 2, or in the first generation a linear layer over cells of 2 x 2 pixels.
     fn downsample(&self, g: &mut Builder, w: &Reader, x: Value, channels: usize) -> Result<Value> {
         if self.first {
-            let x = g.op(w.path("cells"), MergePatches, vec![x])?;
-            let x = g.layer_norm(&w.pp("norm"), x, NORM_EPS)?;
-            let wide = g.shape(x).last();
-            return g.linear(&w.pp("reduction"), x, wide, channels, false);
+            return g.merge_patches(w, x, channels);
         }
         let x = g.conv2d(&w.pp(1), x, channels, 3, 2, true)?;
         g.layer_norm(&w.pp(3), x, NORM_EPS)
@@ -132,7 +129,7 @@ impl VMamba {
             let a = g.constant(format!("-exp({})", name("A_logs")), a);
             let d = g.constant(name("Ds"), part(&skips, inner).tensor([inner])?);
             let bias = g.constant(name("dt_projs_bias"), part(&biases, 1).tensor([inner])?);
-            let op = SelectiveScan { direction: Direction { height: rows, reversed }, sum: false };
+            let op = SelectiveScan { direction: Direction { height: rows, reversed }, ..SelectiveScan::default() };
             let y = g.op(w.path(&format!("scan.{k}")), op, vec![u, delta, x_dbl, a, d, bias])?;
             sum = Some(match sum {
                 Some(sum) => g.op(w.path("sum"), Add, vec![sum, y])?,

@@ -24,6 +24,8 @@ impl Lower<Cpu> for LinearAttention {
             tokens: d.tokens,
             heads: self.heads,
             channels: d.channels,
+            keys: d.keys,
+            normalised: self.normalised,
             width: d.grid.map_or(0, |grid| grid.width),
             splits: wanted.min(d.tokens.div_ceil(MIN_TOKENS)).max(1),
         };
@@ -34,7 +36,7 @@ impl Lower<Cpu> for LinearAttention {
             vec![cx.activation(2)?]
         };
         let (qk, v, output) = (cx.activation(0)?, cx.activation(1)?, cx.output());
-        let sums = cx.scratch((pairs * sizes.splits * (d.head * d.head + d.head) * 4) as u64);
+        let sums = cx.scratch((pairs * sizes.splits * (d.key * d.head + d.key) * 4) as u64);
         cx.step(cpu::LinearAttentionKv(sizes), [vec![qk, v], rotation.clone()].concat(), vec![sums]);
         let reads = [vec![qk], rotation, vec![BufRef::Buffer(sums)]].concat();
         // The sums come last, whether the rotation has one operand or two.

@@ -15,6 +15,7 @@ params! {
         tokens: u32,
         heads: u32,
         channels4: u32,
+        keys4: u32,
         width: u32,
         table4: u32,
         splits: u32,
@@ -43,8 +44,9 @@ impl Lower<Gpu> for LinearAttention {
             tokens: d.tokens as u32,
             heads: self.heads as u32,
             channels4: (d.channels / 4) as u32,
+            keys4: (d.keys / 4) as u32,
             width: d.grid.map_or(1, |grid| grid.width as u32),
-            table4: (padded_channels(d.channels / 2) / 4) as u32,
+            table4: (padded_channels(d.keys / 2) / 4) as u32,
             splits: splits as u32,
             split_tokens: d.tokens.div_ceil(splits) as u32,
         };
@@ -58,8 +60,14 @@ impl Lower<Gpu> for LinearAttention {
             (cx.activation(2)?, BufRef::Nothing, BufRef::Nothing)
         };
         let (qk, v) = (cx.activation(0)?, cx.activation(1)?);
-        let specialise = |shader| Kernel::new(shader).with("HEAD_DIM", d.head as u32).with("ROPE", self.fused_rope.into());
-        let block = d.head * d.head + d.head;
+        let specialise = |shader| {
+            Kernel::new(shader)
+                .with("KEY_DIM", d.key as u32)
+                .with("HEAD_DIM", d.head as u32)
+                .with("ROPE", self.fused_rope.into())
+                .with("NORMALISED", self.normalised.into())
+        };
+        let block = d.key * d.head + d.key;
         let partials = cx.scratch((pairs * splits * block * 4) as u64);
         let reads = vec![qk, v, rotated, rows, columns];
         cx.dispatch(specialise("linear_attention_kv"), reads, vec![partials], params.block(), (pairs * splits) as u64);

@@ -54,8 +54,12 @@ pub(in crate::ops) fn lower(cx: &mut Lowering<'_>, mode: Mode) -> Result<()> {
         }
     };
     let len4 = (shape.rows() * channels4) as u64;
-    // A vector over channels repeats in every row; a whole tensor is its own period.
-    let period = if matches!(mode, Mode::Scale) { channels4 as u64 } else { len4 };
+    // A vector over channels repeats in every row, one image in every image of a batch.
+    let period = match mode {
+        Mode::Scale => channels4 as u64,
+        Mode::Add => (cx.shape(1).rows() * channels4) as u64,
+        _ => len4,
+    };
     let params = PointwiseParams { len4: len4 as u32, channels: shape.last() as u32, period4: period as u32 };
     let kernel = Kernel::new("pointwise").with("MODE", number).with("ACT", act as u32);
     let reads = vec![cx.operand(0, rows)?, other];

@@ -12,7 +12,7 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
-/// y = a + b, equal shapes.
+/// y = a + b, equal shapes; or a constant b of one image for all of a batch, such as positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Add;
 
@@ -30,7 +30,10 @@ impl Operator for Add {
     }
 
     fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String> {
-        infer_pair(inputs)
+        match inputs {
+            [a, b] if b.dims().first() == Some(&1) && b.dims().get(1..) == a.dims().get(1..) => Ok((*a).clone()),
+            _ => infer_pair(inputs),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `selective_scan` on processor cores.
 
-use super::{SelectiveScan, dims};
+use super::SelectiveScan;
 use crate::{
     error::Result,
     ops::Lower,
@@ -11,22 +11,29 @@ use crate::{
 
 impl Lower<Cpu> for SelectiveScan {
     fn lower(&self, cx: &mut Lowering<'_, Cpu>) -> Result<()> {
-        let shapes: Vec<&Shape> = (0..6 + usize::from(self.sum)).map(|i| cx.shape(i)).collect();
-        let d = dims(*self, &shapes).map_err(|reason| cx.error(reason))?;
-        let a = cx.weight(&[Some(3)], Packing::Transposed)?;
-        let vectors = cx.weight(&[Some(4), Some(5)], Packing::Vectors { len: d.channels, first: 0, defaults: vec![0, 0] })?;
+        let places = self.places();
+        let shapes: Vec<&Shape> = (0..places.count).map(|i| cx.shape(i)).collect();
+        let d = self.dims(&shapes).map_err(|reason| cx.error(reason))?;
+        let a = match places.a {
+            Some(a) => cx.weight(&[Some(a)], Packing::Transposed)?,
+            None => BufRef::Nothing,
+        };
+        let vectors = Packing::Vectors { len: d.channels, first: 0, defaults: vec![0, 0] };
+        let vectors = cx.weight(&[places.d, places.bias], vectors)?;
         let kernel = cpu::SelectiveScan {
             images: d.images,
             length: d.length,
             width: d.width,
             channels: d.channels,
             states: d.states,
-            dbl_width: d.rank + 2 * d.states,
+            dbl_width: d.dbl_width(),
             direction: self.direction,
             sum: self.sum,
+            gates: self.gates,
         };
-        let others = if self.sum { cx.activation(6)? } else { BufRef::Nothing };
-        let reads = vec![cx.activation(0)?, cx.activation(1)?, cx.activation(2)?, a, vectors, others];
+        let activation = |place: Option<usize>| place.map_or(Ok(BufRef::Nothing), |i| cx.activation(i));
+        let more = activation(places.others.or(places.rotated))?;
+        let reads = vec![cx.activation(0)?, activation(places.delta)?, cx.activation(places.x_dbl)?, a, vectors, more];
         let output = cx.output();
         cx.step(kernel, reads, vec![output]);
         Ok(())
