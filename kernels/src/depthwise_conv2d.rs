@@ -2,7 +2,7 @@
 //! may pass through.
 
 use crate::{
-    Caps, DepthwiseConv2d, Io, Kernel,
+    Caps, DepthwiseConv2d, Io, Isa, Kernel,
     math::activate,
     run_of,
     simd::{Vector, each_isa},
@@ -36,18 +36,18 @@ impl Kernel for DepthwiseConv2d {
             // SAFETY: every line of the result belongs to one part.
             let out = unsafe { io.write(y * line..(y + 1) * line) };
             // SAFETY: the operands cover what the sizes say (asserted above).
-            unsafe { line_of(caps.isa, self, io, y, padded, out) };
+            unsafe { line_of(caps.isa, caps.isa, self, io, y, padded, out) };
         }
     }
 }
 
 each_isa! {
     /// One line of the result.
-    fn line_of(k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padded: usize, out: &mut [f32]) = line_body;
+    fn line_of(set: Isa, k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padded: usize, out: &mut [f32]) = line_body;
 }
 
 #[inline(always)]
-unsafe fn line_body<V: Vector>(k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padded: usize, out: &mut [f32]) {
+unsafe fn line_body<V: Vector>(isa: Isa, k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padded: usize, out: &mut [f32]) {
     let ([kh, kw], [h, w], c) = (k.kernel, k.input, k.channels);
     let filters = c - k.passed;
     let (x, weight, vectors) = (io.read(0), io.read(1), io.read(2));
@@ -121,7 +121,7 @@ unsafe fn line_body<V: Vector>(k: &DepthwiseConv2d, io: &Io<'_>, y: usize, padde
         }
         let pixel = &mut out[ox * c..][..c];
         // SAFETY: handed on to the caller.
-        unsafe { activate::<V>(k.epilogue.act, pixel) };
+        unsafe { activate(isa, k.epilogue.act, pixel) };
         let zip = |pixel: &mut [f32], other: &[f32], f: fn(f32, f32) -> f32| {
             pixel.iter_mut().zip(other).for_each(|(v, o)| *v = f(*v, *o));
         };

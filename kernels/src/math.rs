@@ -4,7 +4,7 @@
 
 use crate::{
     Act,
-    simd::{ROUND, Vector},
+    simd::{ROUND, Vector, each_isa},
 };
 
 /// e^x: range reduction by ln 2 in two parts and a degree-6 polynomial (relative error below 2e-7).
@@ -134,9 +134,14 @@ pub(crate) unsafe fn activation<V: Vector>(act: Act, x: V) -> V {
     }
 }
 
-/// Applies a non-linearity to every value. Nothing here is a closure: those are compiled without the instruction set.
+each_isa! {
+    /// Applies a non-linearity to every value.
+    pub(crate) fn activate(act: Act, values: &mut [f32]) = activate_body;
+}
+
+/// Nothing here is a closure: those are compiled without the instruction set.
 #[inline(always)]
-pub(crate) unsafe fn activate<V: Vector>(act: Act, values: &mut [f32]) {
+unsafe fn activate_body<V: Vector>(act: Act, values: &mut [f32]) {
     macro_rules! acts {
         ($($act:ident)*) => {
             match act {
@@ -212,10 +217,7 @@ pub(crate) fn lane_product(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Isa,
-        simd::{available, each_isa},
-    };
+    use crate::{Isa, simd::available};
 
     /// Largest deviation of `got` from `want` over [-20, 20], absolute below 1 and relative above.
     fn deviation(got: impl Fn(f32) -> f32, want: fn(f64) -> f64) -> f64 {

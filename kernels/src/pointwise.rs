@@ -35,8 +35,17 @@ impl Kernel for Pointwise {
         };
         // SAFETY: every value belongs to one part.
         let out = unsafe { io.write(range.clone()) };
+        let x = &io.read(0)[range];
         // SAFETY: only slices are read and written.
-        unsafe { compute(caps.isa, self, &io.read(0)[range], partner, out) };
+        unsafe {
+            match self.mode {
+                PointwiseMode::Act(act) => {
+                    out.copy_from_slice(x);
+                    activate(caps.isa, act, out);
+                }
+                _ => compute(caps.isa, self, x, partner, out),
+            }
+        }
     }
 }
 
@@ -47,11 +56,6 @@ each_isa! {
 
 #[inline(always)]
 unsafe fn compute_body<V: Vector>(k: &Pointwise, x: &[f32], partner: &[f32], out: &mut [f32]) {
-    if let PointwiseMode::Act(act) = k.mode {
-        out.copy_from_slice(x);
-        // SAFETY: handed on to the caller.
-        return unsafe { activate::<V>(act, out) };
-    }
     let period = k.period.min(x.len()).max(1);
     for (x, out) in x.chunks(period).zip(out.chunks_mut(period)) {
         let values = out.iter_mut().zip(x).zip(partner);

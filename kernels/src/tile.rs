@@ -77,15 +77,47 @@ impl Finish {
     }
 }
 
+/// Computes a tile.
+///
+/// # Safety
+/// The processor has this instruction set, `rows` and `vectors` are at most what [`Isa`] says, all pointers reach as far as described,
+/// and nobody else touches the result.
+pub(crate) unsafe fn compute(isa: Isa, tile: &Tile<'_>) {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        sums_of(isa, tile);
+        if !tile.finish.is_nothing() {
+            finish(isa, tile);
+        }
+    }
+}
+
+/// Computes a tile whose right matrix lies in rows too, `[columns, inner]`, `b` at the first one: each sum is a product of two rows.
+///
+/// # Safety
+/// There is one tap and no panel; everything else as for [`compute`].
+pub(crate) unsafe fn compute_by_rows(isa: Isa, tile: &Tile<'_>) {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        dots_of(isa, tile);
+        if !tile.finish.is_nothing() {
+            finish(isa, tile);
+        }
+    }
+}
+
 each_isa! {
-    /// Computes a tile. `rows` and `vectors` are at most what [`Isa`] says, all pointers reach as far as
-    /// described, and nobody else touches the result.
-    pub(crate) fn compute(tile: &Tile<'_>) = compute_body;
+    /// The sums of a tile.
+    fn sums_of(tile: &Tile<'_>) = sums_of_body;
+    /// The sums of a tile by rows.
+    fn dots_of(tile: &Tile<'_>) = dots_of_body;
+    /// The epilogue after the sums, on values that are still in the nearest cache.
+    fn finish(tile: &Tile<'_>) = finish_body;
 }
 
 /// Picks the body with as many rows and vectors: those counts must be constants, or the sums would not stay in registers.
 #[inline(always)]
-unsafe fn compute_body<V: Vector>(tile: &Tile<'_>) {
+unsafe fn sums_of_body<V: Vector>(tile: &Tile<'_>) {
     macro_rules! rows {
         ($vectors:literal: $($rows:literal)*) => {
             match tile.rows {
@@ -112,10 +144,6 @@ unsafe fn compute_body<V: Vector>(tile: &Tile<'_>) {
         (_, 1) => rows!(1: 1 2 3 4 5 6),
         #[cfg(not(target_arch = "aarch64"))]
         (_, _) => rows!(2: 1 2 3 4 5 6),
-    }
-    if !tile.finish.is_nothing() {
-        // SAFETY: the caller's pointers reach over the tile.
-        unsafe { finish::<V>(tile) }
     }
 }
 
@@ -164,14 +192,8 @@ const STEPS: usize = 4;
 /// Most columns of a tile by rows.
 const DOT_COLUMNS: usize = 2;
 
-each_isa! {
-    /// Computes a tile whose right matrix lies in rows too, `[columns, inner]`, `b` at the first one: each sum is a
-    /// product of two rows. One tap, no panel; everything else as for [`compute`].
-    pub(crate) fn compute_by_rows(tile: &Tile<'_>) = compute_by_rows_body;
-}
-
 #[inline(always)]
-unsafe fn compute_by_rows_body<V: Vector>(tile: &Tile<'_>) {
+unsafe fn dots_of_body<V: Vector>(tile: &Tile<'_>) {
     for column in (0..tile.columns).step_by(DOT_COLUMNS) {
         // SAFETY: the rows of `a` and `b` have `inner` values, and the result has the rows and columns.
         unsafe {
@@ -186,10 +208,6 @@ unsafe fn compute_by_rows_body<V: Vector>(tile: &Tile<'_>) {
                 }
             }
         }
-    }
-    if !tile.finish.is_nothing() {
-        // SAFETY: the caller's pointers reach over the tile.
-        unsafe { finish::<V>(tile) }
     }
 }
 
@@ -231,9 +249,8 @@ unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'
     }
 }
 
-/// The epilogue after the sums, on values that are still in the nearest cache.
 #[inline(always)]
-unsafe fn finish<V: Vector>(tile: &Tile<'_>) {
+unsafe fn finish_body<V: Vector>(tile: &Tile<'_>) {
     macro_rules! acts {
         ($($act:ident)*) => {
             match tile.finish.act {
