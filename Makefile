@@ -11,7 +11,7 @@ export NODEVICE_SELECT = 1
 # SwiftShader comes with Chromium and is no system-wide Vulkan driver.
 export VK_ADD_DRIVER_FILES ?= /usr/lib/chromium/vk_swiftshader_icd.json
 
-CARGO_TEST = cargo test -p webmamba -p webmamba-kernels --profile checked --no-fail-fast
+CARGO_TEST = cargo test -p webmamba -p webmamba-kernels -p webmamba-pictures --profile checked --no-fail-fast
 WEBMAMBA = target/release/webmamba
 OTHER_TARGETS = x86_64-pc-windows-msvc aarch64-apple-darwin aarch64-linux-android
 

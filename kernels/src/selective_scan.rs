@@ -73,7 +73,8 @@ impl Kernel for SelectiveScan {
         if gates.forget {
             for (n, decay) in decays.as_chunks_mut::<LANES>().0.iter_mut().take(self.states).enumerate() {
                 let rates = lanes_of(&io.read(3)[n * self.channels..][channels.clone()]);
-                *decay = rates.map(|a| (-a * LOG2_E).min(MOST));
+                // Not f32::min: NaN must come through.
+                *decay = rates.map(|a| -a * LOG2_E).map(|rate| if rate > MOST { MOST } else { rate });
             }
         }
         // The channels that nobody scans are copied, a share by each run.

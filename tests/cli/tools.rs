@@ -165,8 +165,8 @@ fn bench_needs_no_file_and_reports_what_it_promises() {
     let arguments = ["bench", "--synthetic", "--arch", "mamba_vision_t", "--iters", "1", "--device", "cpu", "--json"];
     let report = webmamba(&arguments).expect(0).json()[0].clone();
     let keys: Vec<&String> = report.as_object().unwrap().keys().collect();
-    let promised = "model device adapter batch size dtype load_ms first_ms median_ms min_ms max_ms iters images_per_s gflops \
-                    dispatches weights_bytes activation_bytes gemm_gflops";
+    let promised = "model device adapter batch size frames dtype load_ms first_ms median_ms min_ms max_ms iters images_per_s \
+                    gflops dispatches weights_bytes activation_bytes gemm_gflops";
     assert_eq!(keys, promised.split_whitespace().collect::<Vec<_>>());
     assert_eq!(report["size"], json!([224, 224]));
     for key in ["load_ms", "first_ms", "median_ms", "images_per_s", "gflops", "gemm_gflops"] {
