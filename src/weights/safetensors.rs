@@ -66,7 +66,7 @@ pub(super) fn places(header: &[u8], data_len: Option<usize>) -> Result<Vec<Place
     Ok(list.into_iter().map(place).collect())
 }
 
-const NOT_UTF8: &str = "its header is not UTF-8";
+const NOT_UTF8: &str = "its header is damaged: it is not UTF-8";
 
 /// The longest header that the format allows.
 const MAX_HEADER: u64 = 100_000_000;
