@@ -62,6 +62,10 @@ async function compile(find: () => WasmSource): Promise<Ready> {
   } catch (error) {
     const where = isUrl(source) ? ` at ${shown(source)}` : '';
     const what = `The WebAssembly module${where} cannot be loaded (${(error as Error).message})`;
-    throw new DownloadError(`${what}; if it lies elsewhere, say so with init({ base }) or init({ wasm }).`, { cause: error });
+    // There import() is not allowed, and the one file has no need of it.
+    const advice = 'ServiceWorkerGlobalScope' in globalThis
+      ? 'in service workers import webmamba/webmamba.min.js'
+      : 'if it lies elsewhere, say so with init({ base }) or init({ wasm })';
+    throw new DownloadError(`${what}; ${advice}.`, { cause: error });
   }
 }

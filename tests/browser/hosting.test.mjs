@@ -78,9 +78,9 @@ for (const kind of ['module', 'classic', 'shared', 'service', 'blob']) {
       }
       return all;
     }`;
-    // Service workers have no dynamic imports.
+    // Service workers have no dynamic imports, of which the one file has none.
     const answer = kind === 'service'
-      ? `import { ImageClassifier } from '/package/index.js';
+      ? `import { ImageClassifier } from '/package/webmamba.min.js';
          onmessage = (event) => event.waitUntil((async () => {
            const clf = await ImageClassifier.load('/package/models/mila_nano/', { device: 'cpu' });
            return { false: (await clf.classify('/images/coffee.png', { topK: 1 })).predictions[0] };
@@ -104,6 +104,19 @@ for (const kind of ['module', 'classic', 'shared', 'service', 'blob']) {
     if (nested) assert.deepEqual(got.true, got.false);
   });
 }
+
+test('a service worker is told which file is for it', async (t) => {
+  const server = await serve(t);
+  server.file('/worker.js', `import { ImageClassifier } from '/package/index.js';
+    onmessage = (event) => event.waitUntil(ImageClassifier.load('/package/models/mila_nano/', { device: 'cpu' })
+      .catch(({ code, message }) => event.source.postMessage({ code, message })));`, { type: 'text/javascript' });
+  server.file('/p', html(`navigator.serviceWorker.onmessage = ({ data }) => { globalThis.results = data; };
+    await navigator.serviceWorker.register('/worker.js', { type: 'module' });
+    (await navigator.serviceWorker.ready).active.postMessage('go');`), { type: 'text/html' });
+  const got = await results(t, await launch(t), server.url('/p'));
+  assert.equal(got.code, 'download');
+  assert.match(got.message, /webmamba\/webmamba\.min\.js/);
+});
 
 test('a sandboxed frame without an origin: page and worker', async (t) => {
   const server = await serve(t);
