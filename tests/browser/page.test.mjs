@@ -21,7 +21,8 @@ test('everything comes from the page\'s own site, and little of it', async (t) =
 });
 
 test('it says what it is: language, title, description, a size that people may change, words without JavaScript', async (t) => {
-  const { page } = await openDemo(t);
+  const { page, ready } = await openDemo(t);
+  await ready();
   const head = await page.evaluate(() => ({
     lang: document.documentElement.lang, type: document.doctype?.name, charset: document.characterSet, title: document.title,
     description: document.querySelector('[name=description]').content, viewport: document.querySelector('[name=viewport]').content,
