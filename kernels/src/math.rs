@@ -157,15 +157,12 @@ unsafe fn activate_body<V: Vector>(act: Act, values: &mut [f32]) {
 /// A loop of its own for every `act`, which is a constant where this is called.
 #[inline(always)]
 unsafe fn activate_by<V: Vector>(act: Act, values: &mut [f32]) {
-    let whole = values.len() / V::LANES * V::LANES;
-    let (whole, rest) = values.split_at_mut(whole);
-    // SAFETY: every chunk is a vector, and the rest has so many values.
-    unsafe {
-        for chunk in whole.chunks_exact_mut(V::LANES) {
-            activation(act, V::load(chunk.as_ptr())).store(chunk.as_mut_ptr());
-        }
-        if !rest.is_empty() {
-            activation(act, V::load_first(rest.as_ptr(), rest.len())).store_first(rest.as_mut_ptr(), rest.len());
+    for at in (0..values.len()).step_by(V::LANES) {
+        let count = values.len() - at;
+        // SAFETY: so many values lie behind that place.
+        unsafe {
+            let place = values.as_mut_ptr().add(at);
+            activation(act, V::load_up_to(place, count)).store_up_to(place, count);
         }
     }
 }
@@ -173,17 +170,13 @@ unsafe fn activate_by<V: Vector>(act: Act, values: &mut [f32]) {
 /// e^((x - max) scale) of every value: a softmax before its division.
 #[inline(always)]
 pub(crate) unsafe fn exp_from<V: Vector>(values: &mut [f32], max: f32, scale: f32) {
-    let whole = values.len() / V::LANES * V::LANES;
-    let (whole, rest) = values.split_at_mut(whole);
-    // SAFETY: every chunk is a vector, and the rest has so many values.
-    unsafe {
-        let (max, scale) = (V::splat(max), V::splat(scale));
-        for chunk in whole.chunks_exact_mut(V::LANES) {
-            exp(V::load(chunk.as_ptr()).subtract(max).multiply(scale)).store(chunk.as_mut_ptr());
-        }
-        if !rest.is_empty() {
-            let x = V::load_first(rest.as_ptr(), rest.len());
-            exp(x.subtract(max).multiply(scale)).store_first(rest.as_mut_ptr(), rest.len());
+    for at in (0..values.len()).step_by(V::LANES) {
+        let count = values.len() - at;
+        // SAFETY: so many values lie behind that place.
+        unsafe {
+            let place = values.as_mut_ptr().add(at);
+            let from_max = V::load_up_to(place, count).subtract(V::splat(max));
+            exp(from_max.multiply(V::splat(scale))).store_up_to(place, count);
         }
     }
 }
