@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         let at = token * params.xz_stride + run.channel;
         let u = xz[at];
         advance(run, token, delta_at(token, run.channel), u);
-        let c = token * params.dbl_stride + params.c_offset + run.states;
+        let c = token * params.bc_stride + params.c_offset + run.states;
         var sum = 0.0;
         for (var n = 0u; n < STATES; n++) {
             sum += turned(c + n) * state[n];
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         if (VALUES > STATES) {
             var norm = 1e-6;
             for (var n = 0u; n < STATES; n++) {
-                norm += x_dbl[c + n] * state[VALUES - STATES + n];
+                norm += bc[c + n] * state[VALUES - STATES + n];
             }
             sum /= norm;
         }

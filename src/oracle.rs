@@ -21,7 +21,11 @@ pub fn run(graph: &Graph, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
                 let next = given.next().ok_or_else(|| Error::InvalidArgument(format!("there is no input `{}`", node.name)))?;
                 (*next).clone()
             }
-            Kind::Op(op, operands) => op.definition().eval(&operands.iter().map(|v| &values[v.index()]).collect::<Vec<_>>())?,
+            Kind::Op(op, operands) => {
+                let read: Vec<Tensor> =
+                    operands.iter().map(|input| input.of(&values[input.value.index()])).collect::<Result<_>>()?;
+                op.definition().eval(&read.iter().collect::<Vec<_>>())?
+            }
         };
         values.push(value);
     }

@@ -259,7 +259,7 @@ fn affordable(model: &Model, graph: &Graph) -> Result<()> {
     let (mut attended, mut largest) = (0, (0, 0));
     for (_, node) in graph.iter() {
         let Some(input) = attention(&node.kind) else { continue };
-        let shape = graph.node(input).shape();
+        let shape = graph.node(input.value).shape();
         let macs = match &node.kind {
             Kind::Op(op, _) => op.macs(&[shape], node.shape()),
             Kind::Input | Kind::Constant(_) => 0,

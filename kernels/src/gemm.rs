@@ -73,7 +73,7 @@ impl Gemm {
                 for row in rows.clone() {
                     let (image, y0, x0) = corner(row);
                     let place = within(y0 + ky as isize, h).zip(within(x0 + kx as isize, w));
-                    let start = place.map_or(zeros, |(y, x0)| &x[((image * h + y) * w + x0) * c..]);
+                    let start = place.map_or(zeros, |(y, x0)| &x[((image * h + y) * w + x0) * c + self.first_channel..]);
                     pointers.push(start.as_ptr());
                 }
             }

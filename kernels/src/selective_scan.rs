@@ -55,15 +55,15 @@ impl Kernel for SelectiveScan {
             self.length.is_multiple_of(self.direction.height.max(1))
                 && self.channels <= self.width
                 && self.channels.is_multiple_of(gates.groups)
-                && self.dbl_width >= 2 * gates.groups * self.states
+                && self.bc_width >= self.bc_first + 2 * gates.groups * self.states
                 && !(self.sum && gates.rotated)
                 && at_least(0, true, tokens * self.width)
                 && at_least(1, gates.input || gates.forget, tokens * self.channels)
-                && at_least(2, true, tokens * self.dbl_width)
+                && at_least(2, true, tokens * self.bc_width)
                 && at_least(3, gates.forget, self.states * self.channels)
                 && at_least(4, true, 2 * self.channels)
                 && at_least(5, self.sum, tokens * self.width)
-                && at_least(5, gates.rotated, tokens * self.dbl_width)
+                && at_least(5, gates.rotated, tokens * self.bc_width)
                 && io.out().len >= tokens * self.width
                 && scratch.len() >= 3 * self.states * LANES,
             "the operands of a scan are too small"
@@ -146,7 +146,7 @@ unsafe fn scan<V: Vector, const FORGET: bool, const NORMALISED: bool>(
     states: &mut [f32],
     decays: &[f32],
 ) {
-    let [xz, delta, x_dbl, vectors, more] = [0, 1, 2, 4, 5].map(|i| io.read(i));
+    let [xz, delta, bc, vectors, more] = [0, 1, 2, 4, 5].map(|i| io.read(i));
     let gated = k.gates.input || FORGET;
     let skips = lanes_of(&vectors[run.first..][..run.count]);
     let biases = lanes_of(&vectors[k.channels + run.first..][..run.count]);
@@ -165,7 +165,7 @@ unsafe fn scan<V: Vector, const FORGET: bool, const NORMALISED: bool>(
             let [u, raw, seen] = [
                 xz.as_ptr().wrapping_add(token * k.width + run.first),
                 delta.as_ptr().wrapping_add(token * k.channels + run.first),
-                x_dbl.as_ptr().wrapping_add((token + 1) * k.dbl_width - 2 * k.gates.groups * k.states),
+                bc.as_ptr().wrapping_add(token * k.bc_width + k.bc_first),
             ];
             // SAFETY: the caller's instruction set; nothing is read.
             unsafe {
@@ -178,12 +178,12 @@ unsafe fn scan<V: Vector, const FORGET: bool, const NORMALISED: bool>(
         let raw = if gated { row(&delta[token * k.channels + run.first..], run.count, &mut row_of_delta) } else { u };
         let others = if k.sum { row(&more[token * k.width + run.first..], run.count, &mut row_of_others) } else { u };
         // B and C of the states, and those of the normaliser.
-        let of_token = |x_dbl: &[f32]| x_dbl[(token + 1) * k.dbl_width - 2 * k.gates.groups * k.states..].as_ptr();
-        let plain = of_token(x_dbl);
+        let of_token = |bc: &[f32]| bc[token * k.bc_width + k.bc_first..].as_ptr();
+        let plain = of_token(bc);
         let turned = if k.gates.rotated { of_token(more) } else { plain };
         let mut out = [0.0; LANES];
         for lane in (0..LANES).step_by(V::LANES) {
-            // SAFETY: rows, states and decays have sixteen lanes, x_dbl has B and C of every token, and the caller's conditions hold.
+            // SAFETY: rows, states and decays have sixteen lanes, B and C are there for every token, and the caller's conditions hold.
             unsafe {
                 let value = V::load(u.add(lane));
                 let mut y = value.multiply(V::load(skips.as_ptr().add(lane)));

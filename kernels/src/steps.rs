@@ -79,7 +79,9 @@ pub struct Gemm {
     pub input: [usize; 2],
     /// Channels of an input pixel.
     pub input_channels: usize,
-    /// How many of them are read, from the first on.
+    /// The first that is read.
+    pub first_channel: usize,
+    /// How many of them are read.
     pub read_channels: usize,
     /// Output height and width.
     pub output: [usize; 2],
@@ -301,9 +303,9 @@ pub struct Rope {
     pub channels: usize,
 }
 
-/// Reads xz `(images, length, width)`, delta `(images, length, channels)`, x_dbl `(images, length, dbl_width)`, A transposed
+/// Reads xz `(images, length, width)`, delta `(images, length, channels)`, a tensor with B and C, A transposed
 /// `[states, channels]`, D and the bias of delta as two rows of `channels`, and what is added `(images, length, width)` with `sum` or the
-/// rotated x_dbl where that is `rotated`; nothing in place of what a switch leaves out. Writes `(images, length, width)`.
+/// tensor with the rotated B and C where these are `rotated`; nothing in place of what a switch leaves out. Writes `(images, length, width)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelectiveScan {
     /// Batch.
@@ -316,8 +318,10 @@ pub struct SelectiveScan {
     pub channels: usize,
     /// States a channel.
     pub states: usize,
-    /// Channels of x_dbl, of which B and C are the last `2 groups states`.
-    pub dbl_width: usize,
+    /// Channels of the tensor with B and C.
+    pub bc_width: usize,
+    /// Where in them the `2 groups states` of B, then C, begin.
+    pub bc_first: usize,
     /// The way through the tokens.
     pub direction: Direction,
     /// Something is added to the result.

@@ -5,6 +5,7 @@ struct Params {
     in_h: u32,
     in_w: u32,
     in_channels4: u32,
+    first_read4: u32, // where the channels start that are read
     read_channels4: u32,
     out_h: u32,
     out_w: u32,
@@ -31,7 +32,7 @@ struct Params {
 
 const OUTSIDE = 0xffffffffu;
 
-// Index of channel 0 of the input pixel under output pixel `row` at a kernel position, or OUTSIDE.
+// Index of the first channels that are read of the input pixel under output pixel `row` at a kernel position, or OUTSIDE.
 fn pixel_base(row: u32, ky: u32, kx: u32) -> u32 {
     let ox = row % params.out_w;
     let oy = row / params.out_w % params.out_h;
@@ -40,7 +41,7 @@ fn pixel_base(row: u32, ky: u32, kx: u32) -> u32 {
     let iy = oy * params.stride + ky - params.padding;
     let ix = ox * params.stride + kx - params.padding;
     let inside = row < params.rows && iy < params.in_h && ix < params.in_w;
-    return select(OUTSIDE, ((image * params.in_h + iy) * params.in_w + ix) * params.in_channels4, inside);
+    return select(OUTSIDE, ((image * params.in_h + iy) * params.in_w + ix) * params.in_channels4 + params.first_read4, inside);
 }
 
 // Four channels from a base of `pixel_base` on.

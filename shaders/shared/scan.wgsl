@@ -7,7 +7,7 @@ struct Params {
     channels: u32,
     xz_stride: u32,
     delta_stride: u32,
-    dbl_stride: u32,
+    bc_stride: u32,
     b_offset: u32,
     c_offset: u32,
     group: u32, // channels that share their B and C
@@ -22,13 +22,13 @@ struct Params {
 @group(0) @binding(0) var<storage, read> xz: array<f32>;
 // delta: (B, L, D), before bias and softplus, with an input or forget gate
 @group(0) @binding(1) var<storage, read> delta: array<f32>;
-// x_dbl: (B, L, R + 2 G S): .., B, C
-@group(0) @binding(2) var<storage, read> x_dbl: array<f32>;
+// bc: (B, L, ..): from b_offset on B, then C, each (G, S)
+@group(0) @binding(2) var<storage, read> bc: array<f32>;
 // a: (D, S), rows padded to fours
 @group(0) @binding(3) var<storage, read> a: array<f32>;
 // vectors: (2, D): D, delta_bias
 @group(0) @binding(4) var<storage, read> vectors: array<f32>;
-// more: x_dbl as the numerator has it where ROTATED == 1, others (B, L, W) to add to y where SUM == 1
+// more: bc as the numerator has it where ROTATED == 1, others (B, L, W) to add to y where SUM == 1
 @group(0) @binding(5) var<storage, read> more: array<f32>;
 
 #import shared/index
@@ -115,12 +115,12 @@ fn turned(at: u32) -> f32 {
     if (ROTATED == 1u) {
         return more[at];
     }
-    return x_dbl[at];
+    return bc[at];
 }
 
 // One step of all values.
 fn advance(run: Run, token: u32, dt: f32, u: f32) {
-    let b = token * params.dbl_stride + params.b_offset + run.states;
+    let b = token * params.bc_stride + params.b_offset + run.states;
     var input = u;
     if (INPUT_GATE == 1u) {
         input = dt * u;
@@ -129,7 +129,7 @@ fn advance(run: Run, token: u32, dt: f32, u: f32) {
         let kept = left(dt, n);
         state[n] = kept * state[n] + input * turned(b + n);
         if (VALUES > STATES) {
-            state[VALUES - STATES + n] = kept * state[VALUES - STATES + n] + x_dbl[b + n];
+            state[VALUES - STATES + n] = kept * state[VALUES - STATES + n] + bc[b + n];
         }
     }
 }

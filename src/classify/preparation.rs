@@ -80,13 +80,13 @@ impl ClassifierPreparation {
 fn map_size(graph: &Graph, device: &Device) -> Option<[usize; 2]> {
     let maps = graph.outputs().iter().find(|o| o.name == "class_activation")?;
     let &[features, weight, ..] = graph.node(maps.value).inputs() else { return None };
-    let weight = graph.node(weight).shape();
+    let weight = graph.node(weight.value).shape();
     if let Device::Gpu(gpu) = device
         && (weight.rows().next_multiple_of(8) * weight.last()) as u64 * 4 > gpu.caps().max_storage_binding
     {
         return None;
     }
-    match graph.node(features).shape().dims() {
+    match graph.node(features.value).shape().dims() {
         &[_, rows, columns, _] => Some([rows, columns]),
         _ => None,
     }

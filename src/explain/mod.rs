@@ -15,7 +15,7 @@ use place::Place;
 
 use crate::{
     error::{Error, Result, listed, quote},
-    graph::{Graph, Kind as NodeKind, Layout, Output, Value},
+    graph::{Graph, Input, Kind as NodeKind, Layout, Output, Value},
     models::{BuildOptions, Model},
     ops::{Op, SelectiveScan, TopK},
     session::{Device, Session},
@@ -95,7 +95,7 @@ pub struct Explanation {
 #[derive(Debug)]
 struct Layer {
     name: String,
-    scans: Vec<(SelectiveScan, Vec<Value>)>,
+    scans: Vec<(SelectiveScan, Vec<Input>)>,
 }
 
 impl Explanation {
@@ -150,9 +150,9 @@ impl Explanation {
         let of_scans: Vec<Kind> = kinds.iter().copied().filter(|kind| *kind != Kind::Cam).collect();
         let layers = if of_scans.is_empty() { Vec::new() } else { self.wanted(layers)? };
         let mut outputs: Vec<Output> = Vec::new();
-        let computed = |value: &Value| !matches!(self.graph.node(*value).kind, NodeKind::Constant(_));
-        for value in layers.iter().flat_map(|layer| &layer.scans).flat_map(|(_, inputs)| &inputs[..3]).filter(|v| computed(v)) {
-            if outputs.iter().all(|output| output.value != *value) {
+        let computed = |value: Value| !matches!(self.graph.node(value).kind, NodeKind::Constant(_));
+        for Input { value, .. } in layers.iter().flat_map(|layer| &layer.scans).flat_map(|(_, inputs)| &inputs[..3]) {
+            if computed(*value) && outputs.iter().all(|output| output.value != *value) {
                 outputs.push(Output { name: value.index().to_string(), value: *value, layout: Layout::Plain });
             }
         }
@@ -169,16 +169,19 @@ impl Explanation {
             maps.push(self.cam(best, values)?);
         }
         for layer in layers {
-            let place = Place::of(&self.graph, layer.scans[0].1[0], self.options.size)?;
+            let place = Place::of(&self.graph, layer.scans[0].1[0].value, self.options.size)?;
             let mut all: Option<ScanMaps> = None;
             for (op, inputs) in &layer.scans {
-                let tensor = |i: usize| match &self.graph.node(inputs[i]).kind {
-                    NodeKind::Constant(tensor) => Ok(tensor.to_f32().into_owned()),
-                    _ => result(&inputs[i].index().to_string()).map(|t| t.to_f32().into_owned()).ok_or_else(missing),
+                let read = |input: &Input| {
+                    let whole = match &self.graph.node(input.value).kind {
+                        NodeKind::Constant(tensor) => tensor,
+                        _ => result(&input.value.index().to_string()).ok_or_else(missing)?,
+                    };
+                    Ok(input.of(whole)?.to_f32().into_owned())
                 };
-                let [xz, delta, x_dbl, a, skip, bias] =
-                    <[Vec<f32>; 6]>::try_from((0..6).map(tensor).collect::<Result<Vec<_>>>()?).unwrap_or_default();
-                let scan = Scan { direction: op.direction, images: place.images(), xz, delta, x_dbl, a, skip, bias };
+                let [xz, delta, bc, a, skip, bias] =
+                    <[Vec<f32>; 6]>::try_from(inputs.iter().take(6).map(read).collect::<Result<Vec<_>>>()?).unwrap_or_default();
+                let scan = Scan { direction: op.direction, images: place.images(), xz, delta, bc, a, skip, bias };
                 let found = scan.maps(place.class_token());
                 all = Some(match all {
                     Some(all) => all.with(found),
@@ -216,7 +219,7 @@ impl Explanation {
     fn cam(&self, best: &Tensor, values: &Tensor) -> Result<Map> {
         let output = self.graph.outputs().iter().find(|output| output.name == "class_activation").ok_or_else(missing)?;
         let features = self.graph.node(output.value).inputs().first().ok_or_else(missing)?;
-        let &[_, rows, columns, _] = self.graph.node(*features).shape().dims() else { return Err(missing()) };
+        let &[_, rows, columns, _] = self.graph.node(features.value).shape().dims() else { return Err(missing()) };
         let class = best.to_f32().get(1).map(|class| *class as usize);
         let values = values.to_f32().iter().take(rows * columns).copied().collect();
         Ok(Map { kind: Kind::Cam, layer: None, class, frames: 1, size: [rows, columns], values })

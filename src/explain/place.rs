@@ -26,7 +26,7 @@ impl Place {
         let node = graph.node(tokens);
         let &[images, length, _] = node.shape().dims() else { return Err(unknown(graph, tokens)) };
         let embedding = graph.nodes().iter().find_map(|node| match &node.kind {
-            Kind::Op(Op::EmbedTokens(op), inputs) => Some((op, inputs[0])),
+            Kind::Op(Op::EmbedTokens(op), inputs) => Some((op, inputs[0].value)),
             _ => None,
         });
         if let Some((op, patches)) = embedding {
@@ -90,7 +90,7 @@ impl Place {
 /// `(B, H, W, C)` of which a value is another view.
 fn map_of(graph: &Graph, value: Value) -> Option<[usize; 4]> {
     match &graph.node(value).kind {
-        Kind::Op(Op::Reshape(_), inputs) => graph.node(inputs[0]).shape().dims().try_into().ok(),
+        Kind::Op(Op::Reshape(_), inputs) => graph.node(inputs[0].value).shape().dims().try_into().ok(),
         _ => None,
     }
 }

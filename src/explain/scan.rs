@@ -24,8 +24,8 @@ pub struct Scan {
     pub xz: Vec<f32>,
     /// `(images, L, D)`.
     pub delta: Vec<f32>,
-    /// `(images, L, R + 2 S)`.
-    pub x_dbl: Vec<f32>,
+    /// `(images, L, 2 S)`: B, then C.
+    pub bc: Vec<f32>,
     /// `[D, S]`.
     pub a: Vec<f32>,
     /// `[D]`.
@@ -47,17 +47,17 @@ pub struct ScanMaps {
 }
 
 impl Scan {
-    /// Channels, states, tokens of an image, and widths of the operands' rows.
-    fn dims(&self) -> [usize; 5] {
+    /// Channels, states, tokens of an image, and the width of a row of xz.
+    fn dims(&self) -> [usize; 4] {
         let channels = self.skip.len().max(1);
         let states = self.a.len() / channels;
         let rows = (self.delta.len() / channels).max(1);
-        [channels, states, rows / self.images.max(1), self.xz.len() / rows, self.x_dbl.len() / rows]
+        [channels, states, rows / self.images.max(1), self.xz.len() / rows]
     }
 
     /// The maps; `class_token` is the place of the token that alone is pooled, else the mean of all is.
     pub fn maps(&self, class_token: Option<usize>) -> ScanMaps {
-        let [channels, states, length, width, wide] = self.dims();
+        let [channels, states, length, width] = self.dims();
         let tokens = self.images * length;
         let mut maps = ScanMaps {
             scans: 1,
@@ -78,7 +78,7 @@ impl Scan {
                     };
                     let step = softplus(f64::from(self.delta[token * channels + c]) + f64::from(self.bias[c]));
                     let u = f64::from(self.xz[token * width + c]);
-                    let (b, out_of) = self.x_dbl[token * wide + wide - 2 * states..][..2 * states].split_at(states);
+                    let (b, out_of) = self.bc[token * 2 * states..][..2 * states].split_at(states);
                     let (mut part, mut kept) = (weight * f64::from(self.skip[c]) * u, 0.0);
                     for n in 0..states {
                         g[n] += weight * f64::from(out_of[n]);
@@ -166,7 +166,7 @@ mod tests {
             xz: vec![8.0, 4.0, 2.0],
             delta: vec![one - 0.5; 3],
             // B and C are 1.
-            x_dbl: vec![1.0; 6],
+            bc: vec![1.0; 6],
             a: vec![-std::f32::consts::LN_2],
             skip: vec![0.5],
             bias: vec![0.5],
@@ -218,7 +218,7 @@ mod tests {
             images,
             xz: noise(images * length * (channels + 2), 1.3),
             delta: noise(images * length * channels, 2.1),
-            x_dbl: noise(images * length * (2 * states + 4), 0.7),
+            bc: noise(images * length * 2 * states, 0.7),
             a: noise(channels * states, 0.9).iter().map(|v| v - 1.5).collect(),
             skip: noise(channels, 3.3),
             bias: noise(channels, 4.1),

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    graph::{Graph, Layout, Value},
+    graph::{Graph, Input, Layout, Value},
     ops::{
         Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, MergePatches, Op, Reshape,
         RmsNorm, Scale, WindowPartition, WindowReverse,
@@ -66,7 +66,12 @@ impl Builder {
     ///
     /// # Errors
     /// [`crate::Error::Shape`] when the shapes do not fit, as for every method below.
-    pub fn op(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: Vec<Value>) -> Result<Value> {
+    pub fn op<I: Into<Input>>(
+        &mut self,
+        name: impl Into<String>,
+        op: impl Into<Op>,
+        inputs: impl IntoIterator<Item = I>,
+    ) -> Result<Value> {
         self.graph.op(name, op, inputs)
     }
 
@@ -75,11 +80,14 @@ impl Builder {
         self.graph.output(name, value, layout);
     }
 
-    /// `nn.Linear` to `n` channels over the first `k` channels of x: keys `weight` `[n, k]` and, where there is one, `bias` `[n]`.
-    pub fn linear(&mut self, w: &Reader, x: Value, k: usize, n: usize, bias: bool) -> Result<Value> {
-        let mut inputs = vec![x, self.weight(w, "weight", &[n, k])?];
+    /// `nn.Linear` from the `k` channels of x, which may be a run of those of a value, to `n`: keys `weight` `[n, k]` and, where there is
+    /// one, `bias` `[n]`.
+    pub fn linear(&mut self, w: &Reader, x: impl Into<Input>, n: usize, bias: bool) -> Result<Value> {
+        let x = x.into();
+        let k = self.graph.shape_of(x).last();
+        let mut inputs = vec![x, self.weight(w, "weight", &[n, k])?.into()];
         if bias {
-            inputs.push(self.weight(w, "bias", &[n])?);
+            inputs.push(self.weight(w, "bias", &[n])?.into());
         }
         self.op(module(w), Linear { epilogue: Epilogue::biased(bias) }, inputs)
     }
@@ -139,8 +147,7 @@ impl Builder {
     pub fn merge_patches(&mut self, w: &Reader, x: Value, n: usize) -> Result<Value> {
         let x = self.op(w.path("cells"), MergePatches, vec![x])?;
         let x = self.layer_norm(&w.pp("norm"), x, 1e-5)?;
-        let wide = self.shape(x).last();
-        self.linear(&w.pp("reduction"), x, wide, n, false)
+        self.linear(&w.pp("reduction"), x, n, false)
     }
 
     /// Depthwise 3x3 `nn.Conv2d` with bias over `(B, H, W, C)`.

@@ -1,11 +1,15 @@
 //! The computation graph: single-assignment nodes in topological order, built by models and rewritten by passes.
 
 mod builder;
+mod input;
 mod io;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 
 pub use builder::Builder;
+pub use input::{Channels, Input};
 pub use io::arrange;
 pub(crate) use io::check_inputs;
 
@@ -34,8 +38,8 @@ pub enum Kind {
     Input,
     /// A checkpoint tensor or one derived from it.
     Constant(Tensor),
-    /// An operator on earlier values.
-    Op(Op, Vec<Value>),
+    /// An operator on earlier values, or on some of their channels.
+    Op(Op, Vec<Input>),
 }
 
 /// One value of the graph.
@@ -51,7 +55,7 @@ pub struct Node {
 
 impl Node {
     /// Inputs of an operator; empty for the others.
-    pub fn inputs(&self) -> &[Value] {
+    pub fn inputs(&self) -> &[Input] {
         match &self.kind {
             Kind::Op(_, inputs) => inputs,
             Kind::Input | Kind::Constant(_) => &[],
@@ -140,19 +144,51 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Shape`] when the shapes do not fit.
-    pub fn op(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: Vec<Value>) -> Result<Value> {
-        let (name, op) = (name.into(), op.into());
-        let shapes: Vec<&Shape> = inputs.iter().map(|v| self.node(*v).shape()).collect();
-        let inputs_fit = shapes.iter().enumerate().try_for_each(|(i, shape)| indexable(&format!("input {i}"), shape));
-        let inferred =
-            inputs_fit.and_then(|()| op.infer(&shapes)).and_then(|shape| indexable("the output", &shape).map(|()| shape));
-        match inferred {
+    pub fn op<I: Into<Input>>(
+        &mut self,
+        name: impl Into<String>,
+        op: impl Into<Op>,
+        inputs: impl IntoIterator<Item = I>,
+    ) -> Result<Value> {
+        self.add_op(name.into(), op.into(), inputs.into_iter().map(Into::into).collect())
+    }
+
+    fn add_op(&mut self, name: String, op: Op, inputs: Vec<Input>) -> Result<Value> {
+        match self.infer(&op, &inputs) {
             Ok(shape) => {
                 let desc = TensorDesc { dtype: op.element(), shape };
                 Ok(self.push(Node { name, kind: Kind::Op(op, inputs), desc }))
             }
             Err(reason) => Err(Error::Shape { op: op.name(), node: name, reason }),
         }
+    }
+
+    fn infer(&self, op: &Op, inputs: &[Input]) -> std::result::Result<Shape, String> {
+        let mut shapes = Vec::with_capacity(inputs.len());
+        for (i, input) in inputs.iter().enumerate() {
+            let whole = self.node(input.value).shape();
+            indexable(&format!("input {i}"), whole)?;
+            if input.channels.is_some() && !op.reads_channels(i) {
+                return Err(format!("input {i} is {whole}{input}, but this operator reads all of its channels"));
+            }
+            shapes.push(input.shape(whole)?);
+        }
+        let shape = op.infer(&shapes.iter().collect::<Vec<_>>())?;
+        indexable("the output", &shape)?;
+        Ok(shape)
+    }
+
+    /// The shape of what an operator reads.
+    pub fn shape_of(&self, input: impl Into<Input>) -> Shape {
+        let input = input.into();
+        let whole = self.node(input.value).shape();
+        // Only what fits becomes an input of a node.
+        input.shape(whole).unwrap_or_else(|_| whole.clone())
+    }
+
+    /// The shapes of what an operator reads.
+    pub fn shapes_of(&self, inputs: &[Input]) -> Vec<Shape> {
+        inputs.iter().map(|input| self.shape_of(*input)).collect()
     }
 
     /// Names a value as a result.
@@ -186,7 +222,8 @@ impl Graph {
     /// How often each value is read, by operators and as a result.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.nodes.len()];
-        for value in self.nodes.iter().flat_map(Node::inputs).chain(self.outputs.iter().map(|o| &o.value)) {
+        let read = self.nodes.iter().flat_map(Node::inputs).map(|input| input.value);
+        for value in read.chain(self.outputs.iter().map(|output| output.value)) {
             uses[value.index()] += 1;
         }
         uses
@@ -197,10 +234,7 @@ impl Graph {
         self.nodes
             .iter()
             .map(|node| match &node.kind {
-                Kind::Op(op, inputs) => {
-                    let shapes: Vec<&Shape> = inputs.iter().map(|v| self.node(*v).shape()).collect();
-                    op.macs(&shapes, node.shape())
-                }
+                Kind::Op(op, inputs) => op.macs(&self.shapes_of(inputs).iter().collect::<Vec<_>>(), node.shape()),
                 Kind::Input | Kind::Constant(_) => 0,
             })
             .sum()
@@ -213,9 +247,9 @@ impl Graph {
             let Kind::Op(op, inputs) = &node.kind else { continue };
             let inputs: Vec<String> = inputs
                 .iter()
-                .map(|v| match &self.node(*v).kind {
-                    Kind::Op(..) => format!("%{}", v.index()),
-                    Kind::Input | Kind::Constant(_) => self.node(*v).name.clone(),
+                .map(|input| match &self.node(input.value).kind {
+                    Kind::Op(..) => format!("%{}{input}", input.value.index()),
+                    Kind::Input | Kind::Constant(_) => format!("{}{input}", self.node(input.value).name),
                 })
                 .collect();
             // Writing to a String cannot fail.
@@ -242,46 +276,5 @@ fn indexable(what: &str, shape: &Shape) -> std::result::Result<(), String> {
     match padded {
         Some(len) if u32::try_from(len).is_ok() => Ok(()),
         _ => Err(format!("{what} {shape} has too many elements")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::{Act, Activation, Add, Attention, Conv2d, Epilogue, Linear};
-
-    fn refused(op: impl Into<Op>, inputs: &[&[usize]]) -> String {
-        let mut graph = Graph::new();
-        let values = inputs.iter().map(|dims| graph.input("x", dims.to_vec())).collect();
-        match graph.op("y", op, values) {
-            Err(Error::Shape { reason, .. }) => reason,
-            other => format!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn values_without_elements_are_refused() {
-        let conv = Conv2d { stride: 1, padding: 1, epilogue: Epilogue::default() };
-        let linear = Linear { epilogue: Epilogue::default() };
-        for reason in [
-            refused(conv, &[&[1, 8, 8, 0], &[4, 0, 3, 3]]),
-            refused(conv, &[&[1, 8, 8, 3], &[0, 3, 3, 3]]),
-            refused(conv, &[&[0, 8, 8, 3], &[4, 3, 3, 3]]),
-            refused(linear, &[&[2, 3], &[0, 3]]),
-            refused(linear, &[&[0, 3], &[4, 3]]),
-            refused(Attention { heads: 2 }, &[&[1, 7, 0]]),
-            refused(Add, &[&[2, 0], &[2, 0]]),
-        ] {
-            assert!(reason.ends_with("has no elements"), "{reason}");
-        }
-    }
-
-    /// 2^31 rows of one channel are 2^33 values on a device.
-    #[test]
-    fn what_a_device_cannot_count_is_refused() {
-        for dims in [[1 << 31, 1], [1 << 40, 3], [usize::MAX, 2]] {
-            let reason = refused(Activation(Act::Relu), &[&dims]);
-            assert!(reason.contains("input 0") && reason.ends_with("has too many elements"), "{reason}");
-        }
     }
 }

@@ -71,6 +71,11 @@ pub trait Operator {
     /// A sentence that names the expected and the found shapes.
     fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String>;
 
+    /// Whether input `i` may be a run of the channels of a value, and not only all of them.
+    fn reads_channels(&self, _i: usize) -> bool {
+        false
+    }
+
     /// What the output's values are.
     fn element(&self) -> DType {
         DType::F32

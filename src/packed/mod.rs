@@ -118,7 +118,7 @@ mod tests {
     fn panels_hold_columns_of_eight_with_channels_padded() -> Result<()> {
         let (n, c, taps) = (10, 3, 2);
         let tensor = Tensor::from_f32([n, c, taps], (0..n * c * taps).map(|i| i as f32 + 1.0).collect())?;
-        let packing = Packing::Panels { first: 8, count: 2, channels: c, taps };
+        let packing = Packing::Panels { first: 8, count: 2, lead: 0, channels: c, taps };
         let weight = PackedWeight::new("w", vec![Some(tensor)], packing);
         let out = packed(&weight);
         assert_eq!(out.len(), 8 * taps * 4);

@@ -1,5 +1,7 @@
 //! How the values of a weight are laid out for a device.
 
+use std::ops::Range;
+
 use super::affine;
 use crate::tensor::Tensor;
 
@@ -11,13 +13,15 @@ const CHANNEL_ALIGN: usize = 4;
 /// The layout of a packed weight.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Packing {
-    /// A dense convolution or linear weight `[N, C, taps..]` as panels `(n / 8, taps * C4, 8)`, where C4 is C padded to four:
+    /// A dense convolution or linear weight `[N, C, taps..]` as panels `(n / 8, taps * C4, 8)`, where C4 is `lead` + C padded to four:
     /// consecutive columns are contiguous, so a slice of the columns is a slice of the buffer.
     Panels {
         /// Output channels of the whole weight that go into this buffer; the start is a multiple of 8.
         first: usize,
         /// How many of them.
         count: usize,
+        /// Zeros before the first input channel.
+        lead: usize,
         /// Input channels.
         channels: usize,
         /// Kernel positions: kh * kw.
@@ -75,8 +79,8 @@ impl Packing {
     /// Number of values that these pieces take.
     pub(super) fn len(&self, pieces: &[Option<Tensor>]) -> usize {
         match self {
-            Self::Panels { count, channels, taps, .. } => {
-                count.next_multiple_of(PANEL) * taps * channels.next_multiple_of(CHANNEL_ALIGN)
+            Self::Panels { count, lead, channels, taps, .. } => {
+                count.next_multiple_of(PANEL) * taps * (lead + channels).next_multiple_of(CHANNEL_ALIGN)
             }
             Self::Columns { lanes, channels, taps, .. } => {
                 let columns = pieces.iter().flatten().map(|t| t.shape().dims().first().copied().unwrap_or(0));
@@ -95,9 +99,9 @@ impl Packing {
     /// Writes the pieces into `out`, which has as many values as they take and is all zero.
     pub(super) fn pack(&self, pieces: &[Option<Tensor>], out: &mut [f32]) {
         match self {
-            Self::Panels { first, count, channels, taps } => {
+            Self::Panels { first, count, lead, channels, taps } => {
                 for piece in pieces.iter().flatten() {
-                    pack_panels(&piece.to_f32(), *first, *count, *channels, *taps, out);
+                    pack_panels(&piece.to_f32(), *first..first + count, *lead, *channels, *taps, out);
                 }
             }
             Self::Columns { lanes, width, channels, taps } => {
@@ -191,14 +195,14 @@ fn pack_columns(weight: &[f32], [lanes, width]: [usize; 2], channels: usize, tap
 }
 
 /// `weight` is `[N, channels, taps]`; see [`Packing::Panels`].
-fn pack_panels(weight: &[f32], first: usize, count: usize, channels: usize, taps: usize, out: &mut [f32]) {
-    let padded = channels.next_multiple_of(CHANNEL_ALIGN);
-    let rows = weight.chunks_exact(channels * taps).skip(first).take(count);
+fn pack_panels(weight: &[f32], filters: Range<usize>, lead: usize, channels: usize, taps: usize, out: &mut [f32]) {
+    let padded = (lead + channels).next_multiple_of(CHANNEL_ALIGN);
+    let rows = weight.chunks_exact(channels * taps).skip(filters.start).take(filters.len());
     for (n, row) in rows.enumerate() {
         let panel = n / PANEL * (taps * padded * PANEL);
         for (channel, kernel) in row.chunks_exact(taps).enumerate() {
             for (tap, value) in kernel.iter().enumerate() {
-                out[panel + (tap * padded + channel) * PANEL + n % PANEL] = *value;
+                out[panel + (tap * padded + lead + channel) * PANEL + n % PANEL] = *value;
             }
         }
     }

@@ -15,7 +15,7 @@ pub fn dead_nodes(graph: &Graph) -> Result<Graph> {
     for (i, node) in graph.nodes().iter().enumerate().rev() {
         if live[i] {
             for input in node.inputs() {
-                live[input.index()] = true;
+                live[input.value.index()] = true;
             }
         }
     }

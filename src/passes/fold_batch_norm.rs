@@ -34,21 +34,21 @@ pub fn fold_batch_norm(graph: &Graph) -> Result<Graph> {
         |rewrite, value, op, inputs| match folds.get(&value) {
             None => Ok(None),
             // What it normalises is normalised already.
-            Some(None) => Ok(inputs.first().copied()),
+            Some(None) => Ok(inputs.first().map(|input| input.value)),
             Some(Some(Taken { norm, shift, name })) => {
                 let old = rewrite.old_node(value);
-                let (x, weight) = (inputs[0], constant(graph, old.inputs()[1]));
+                let (x, weight) = (inputs[0], constant(graph, old.inputs()[1].value));
                 let Some(weight) = weight else { return Ok(None) };
-                let bias = old.inputs().get(2).and_then(|bias| constant(graph, *bias));
+                let bias = old.inputs().get(2).and_then(|bias| constant(graph, bias.value));
                 let what = name.as_ref().unwrap_or(&old.name);
                 let scaled =
                     Recipe::ScaleFilters { weight: weight.clone(), norm: norm.clone() }.tensor(weight.shape().clone())?;
-                let weight_name = &graph.node(old.inputs()[1]).name;
-                let mut inputs = vec![x, rewrite.new.constant(format!("{weight_name} * {what}"), scaled)];
+                let weight_name = &graph.node(old.inputs()[1].value).name;
+                let mut inputs = vec![x, rewrite.new.constant(format!("{weight_name} * {what}"), scaled).into()];
                 if *shift {
                     let channels = norm.vectors[0].shape().len();
                     let moved = Recipe::ShiftBias { bias, norm: norm.clone() }.tensor([channels])?;
-                    inputs.push(rewrite.new.constant(format!("{what} shift"), moved));
+                    inputs.push(rewrite.new.constant(format!("{what} shift"), moved).into());
                 }
                 rewrite.new.op(what.clone(), op.clone().with_epilogue(Epilogue::biased(*shift)), inputs).map(Some)
             }
@@ -61,11 +61,11 @@ fn folds(graph: &Graph) -> HashMap<Value, Option<Taken>> {
     let (uses, mut folds) = (graph.uses(), HashMap::new());
     for (value, node) in graph.iter() {
         let Kind::Op(Op::BatchNorm(op), inputs) = &node.kind else { continue };
-        let vectors: Option<Vec<Tensor>> = inputs[1..].iter().map(|v| constant(graph, *v)).collect();
+        let vectors: Option<Vec<Tensor>> = inputs[1..].iter().map(|input| constant(graph, input.value)).collect();
         let Some(Ok(vectors)) = vectors.map(<[Tensor; 4]>::try_from) else { continue };
         let norm = Norm { vectors, eps: op.eps };
         let mut products = Vec::new();
-        if !collect(graph, &uses, inputs[0], &norm, &mut products) {
+        if !collect(graph, &uses, inputs[0].value, &norm, &mut products) {
             continue;
         }
         // Without a bias of their own the others have nothing to shift.
@@ -74,7 +74,7 @@ fn folds(graph: &Graph) -> HashMap<Value, Option<Taken>> {
             continue;
         }
         for (i, product) in products.iter().enumerate() {
-            let name = (*product == inputs[0]).then(|| node.name.clone());
+            let name = (*product == inputs[0].value).then(|| node.name.clone());
             folds.insert(*product, Some(Taken { norm: norm.clone(), shift: i == 0, name }));
         }
         folds.insert(value, None);
@@ -88,15 +88,15 @@ fn collect(graph: &Graph, uses: &[usize], value: Value, norm: &Norm, products: &
         return false;
     }
     match &graph.node(value).kind {
-        Kind::Op(Op::Add(_), parts) => parts.iter().all(|part| collect(graph, uses, *part, norm, products)),
+        Kind::Op(Op::Add(_), parts) => parts.iter().all(|part| collect(graph, uses, part.value, norm, products)),
         Kind::Op(conv, inputs) => {
             let plain = |e: Epilogue| e.act == Act::Identity && !e.scale && !e.residual && !e.gate;
             // As many filters as the norm has channels: none that pass through.
             let all = |weight: Tensor| weight.shape().dims().first() == norm.vectors[0].shape().dims().first();
             products.push(value);
             conv.epilogue().is_some_and(plain)
-                && inputs[1..].iter().all(|v| constant(graph, *v).is_some())
-                && constant(graph, inputs[1]).is_some_and(all)
+                && inputs[1..].iter().all(|input| constant(graph, input.value).is_some())
+                && constant(graph, inputs[1].value).is_some_and(all)
         }
         Kind::Input | Kind::Constant(_) => false,
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    graph::{Graph, Kind, Node, Value},
+    graph::{Graph, Input, Kind, Node, Value},
     ops::{Act, Epilogue, Op},
     passes::rewrite::Rewrite,
 };
@@ -24,13 +24,13 @@ pub fn fuse_epilogue(graph: &Graph) -> Result<Graph> {
                 Op::Add(_) | Op::Mul(_) => vec![0, 1],
                 _ => return Ok(None),
             };
-            order.sort_by_key(|i| std::cmp::Reverse(inputs[*i]));
+            order.sort_by_key(|i| std::cmp::Reverse(inputs[*i].value));
             for i in order {
-                if uses[node.inputs()[i].index()] != 1 {
+                if uses[node.inputs()[i].value.index()] != 1 {
                     continue;
                 }
                 let other = inputs.get(1 - i).copied();
-                if let Some(fused) = fuse(rewrite, node, op, inputs[i], other)? {
+                if let Some(fused) = fuse(rewrite, node, op, inputs[i].value, other)? {
                     return Ok(Some(fused));
                 }
             }
@@ -40,11 +40,11 @@ pub fn fuse_epilogue(graph: &Graph) -> Result<Graph> {
 }
 
 /// `op(product, other)` as a part of the product's epilogue, where it has room for it.
-fn fuse(rewrite: &mut Rewrite<'_>, node: &Node, op: &Op, product: Value, other: Option<Value>) -> Result<Option<Value>> {
+fn fuse(rewrite: &mut Rewrite<'_>, node: &Node, op: &Op, product: Value, other: Option<Input>) -> Result<Option<Value>> {
     let Kind::Op(base, base_inputs) = &rewrite.new.node(product).kind else { return Ok(None) };
     let Some(e) = base.epilogue() else { return Ok(None) };
     // What is added or multiplied comes from memory as the product does; positions are a constant of one image.
-    let partner = other.map(|other| rewrite.new.node(other));
+    let partner = other.map(|other| rewrite.new.node(other.value));
     if partner.is_some_and(|node| matches!(node.kind, Kind::Constant(..)) && !matches!(op, Op::Scale(_))) {
         return Ok(None);
     }

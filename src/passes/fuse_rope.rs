@@ -18,7 +18,7 @@ pub fn fuse_rope(graph: &Graph) -> Result<Graph> {
         |rewrite, value, op, inputs| {
             let Op::LinearAttention(found @ LinearAttention { fused_rope: false, .. }) = op else { return Ok(None) };
             let &[qk, v, rotated] = inputs else { return Ok(None) };
-            let Kind::Op(Op::Rope(rope), rope_inputs) = &rewrite.new.node(rotated).kind else { return Ok(None) };
+            let Kind::Op(Op::Rope(rope), rope_inputs) = &rewrite.new.node(rotated.value).kind else { return Ok(None) };
             let &[source, rows, columns] = rope_inputs.as_slice() else { return Ok(None) };
             if source != qk || rope.parts != 2 {
                 return Ok(None);

@@ -5,7 +5,6 @@ use crate::{
     graph::{Graph, Kind},
     ops::{Op, SelectiveScan},
     passes::rewrite::Rewrite,
-    tensor::Shape,
 };
 
 /// The graph with sums fused into the later of the scans that they add, where nobody else reads its result.
@@ -20,11 +19,14 @@ pub fn fuse_scan_sum(graph: &Graph) -> Result<Graph> {
         |rewrite, value, op, inputs| {
             let (Op::Add(_), &[a, b]) = (op, inputs) else { return Ok(None) };
             let node = rewrite.old_node(value);
-            let later = usize::from(b > a);
+            let later = usize::from(b.value > a.value);
             let (scan, others) = if later == 1 { (b, a) } else { (a, b) };
-            let Kind::Op(Op::SelectiveScan(found), scanned) = &rewrite.new.node(scan).kind else { return Ok(None) };
-            let shapes: Vec<&Shape> = scanned.iter().map(|input| rewrite.new.node(*input).shape()).collect();
-            if found.sum || found.gates.rotated || !found.scans_all(&shapes) || uses[node.inputs()[later].index()] != 1 {
+            let Kind::Op(Op::SelectiveScan(found), scanned) = &rewrite.new.node(scan.value).kind else { return Ok(None) };
+            if found.sum
+                || found.gates.rotated
+                || !found.scans_all(&rewrite.new.shapes_of(scanned))
+                || uses[node.inputs()[later].value.index()] != 1
+            {
                 return Ok(None);
             }
             let op = SelectiveScan { sum: true, ..*found };

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    graph::{Graph, Kind, Node, Output, Value},
+    graph::{Graph, Input, Kind, Node, Output, Value},
     ops::Op,
 };
 
@@ -19,7 +19,7 @@ impl<'a> Rewrite<'a> {
     pub(super) fn run(
         old: &'a Graph,
         keep: impl Fn(Value) -> bool,
-        mut replace: impl FnMut(&mut Self, Value, &Op, &[Value]) -> Result<Option<Value>>,
+        mut replace: impl FnMut(&mut Self, Value, &Op, &[Input]) -> Result<Option<Value>>,
     ) -> Result<Graph> {
         let mut rewrite = Self { old, new: Graph::new(), map: vec![None; old.nodes().len()] };
         for (value, node) in old.iter() {
@@ -32,7 +32,8 @@ impl<'a> Rewrite<'a> {
                 Kind::Constant(tensor) => rewrite.new.constant(node.name.clone(), tensor.clone()),
                 Kind::Op(op, inputs) => {
                     // Inputs precede their users and are kept with them.
-                    let inputs: Vec<Value> = inputs.iter().filter_map(|v| rewrite.map[v.index()]).collect();
+                    let moved = |input: &Input| rewrite.map[input.value.index()].map(|value| Input { value, ..*input });
+                    let inputs: Vec<Input> = inputs.iter().filter_map(moved).collect();
                     match replace(&mut rewrite, value, op, &inputs)? {
                         Some(new) => new,
                         None => rewrite.new.op(node.name.clone(), op.clone(), inputs)?,

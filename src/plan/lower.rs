@@ -6,7 +6,8 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, Kind},
     ops::{Lower, Op},
-    program::{BufId, Caps, Gpu, Label, Lowering, Operand, Program, ProgramValue, Target, Tuning, WeightId},
+    program::{BufId, Caps, Gpu, Label, Lowering, Operand, Program, ProgramValue, Target, Tuning, View, WeightId},
+    tensor::TensorDesc,
 };
 
 /// The steps of a graph on a device with these capabilities.
@@ -50,13 +51,20 @@ where
             Kind::Op(op, inputs) => {
                 let operands: Vec<Operand> = inputs
                     .iter()
-                    .map(|v| {
-                        let source = graph.node(*v);
-                        match (&source.kind, buffers[v.index()]) {
+                    .map(|input| {
+                        let source = graph.node(input.value);
+                        match (&source.kind, buffers[input.value.index()]) {
                             (Kind::Constant(tensor), _) => {
                                 Ok(Operand::Constant { name: source.name.clone(), tensor: tensor.clone() })
                             }
-                            (_, Some(buffer)) => Ok(Operand::Activation { buffer, desc: source.desc.clone() }),
+                            (_, Some(buffer)) => Ok(Operand::Activation {
+                                buffer,
+                                desc: TensorDesc { shape: graph.shape_of(*input), ..source.desc },
+                                view: View {
+                                    first: input.channels.map_or(0, |channels| channels.first as usize),
+                                    width: source.shape().last(),
+                                },
+                            }),
                             (_, None) => Err(Error::InvalidArgument(format!("`{}` is read before it is computed", source.name))),
                         }
                     })

@@ -12,6 +12,15 @@ use crate::{
     tensor::{Shape, Tensor, TensorDesc},
 };
 
+/// Where what is read lies among the channels of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// The first channel that is read.
+    pub first: usize,
+    /// Channels of the value, padding not counted.
+    pub width: usize,
+}
+
 /// An input of the node that is being lowered.
 #[derive(Debug, Clone)]
 pub enum Operand {
@@ -19,8 +28,10 @@ pub enum Operand {
     Activation {
         /// The buffer.
         buffer: BufId,
-        /// Logical type and shape.
+        /// Logical type and shape of what is read.
         desc: TensorDesc,
+        /// Where in the buffer's channels that is.
+        view: View,
     },
     /// A checkpoint tensor or one derived from it.
     Constant {
@@ -88,6 +99,15 @@ impl<'a, T: Target> Lowering<'a, T> {
     /// The buffer that this node must fill, padding included.
     pub fn output(&self) -> BufId {
         self.output.0
+    }
+
+    /// Where the channels of input `i` lie; only of inputs for which the operator says that it
+    /// [reads channels](crate::ops::Operator::reads_channels) may that be anywhere but at the start.
+    pub fn view(&self, i: usize) -> View {
+        match &self.inputs[i] {
+            Operand::Activation { view, .. } => *view,
+            Operand::Constant { tensor, .. } => View { first: 0, width: tensor.shape().last() },
+        }
     }
 
     /// Input `i` as a buffer to read.

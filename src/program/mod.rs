@@ -15,7 +15,7 @@ mod target;
 pub use caps::{AdapterClass, Caps};
 pub use choice::{Candidate, Choice, Tuning};
 pub use epilogue::{Act, Epilogue};
-pub use lowering::{Lowering, Operand};
+pub use lowering::{Lowering, Operand, View};
 pub(crate) use params::params;
 pub use params::{ParamBlock, Params};
 pub use target::{Cpu, Gpu, Step, Target};

@@ -1,10 +1,12 @@
 //! Cases of single operators at awkward sizes: the tests hold them against the CPU twins, the benchmarks time them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
+use std::ops::Range;
+
 use webmamba::{
     Tensor,
     low_level::{
-        graph::{Graph, Layout},
+        graph::{Graph, Input, Layout},
         ops::*,
         tensor::Shape,
         weights::fill_uniform,
@@ -32,12 +34,21 @@ impl Tolerance {
     }
 }
 
-/// An operand: a shape, a range of values, and whether it is a constant of the graph.
+/// An operand: a shape, which of its channels are read, a range of values, and whether it is a constant of the graph.
 #[derive(Clone)]
 pub struct Operand {
     pub shape: Vec<usize>,
+    pub channels: Option<Range<usize>>,
     pub range: [f64; 2],
     pub constant: bool,
+}
+
+impl Operand {
+    /// The shape of what is read.
+    pub fn read(&self) -> Shape {
+        let whole = Shape::from(self.shape.clone());
+        self.channels.as_ref().map_or(whole.clone(), |run| whole.with_last(run.len()))
+    }
 }
 
 pub struct Case {
@@ -59,12 +70,13 @@ impl Case {
                 Op::Rope(_) if i >= 1 => self.rope_table(i - 1),
                 _ => Tensor::from_f32(shape.clone(), fill_uniform(&name, &shape, operand.range[0], operand.range[1])).unwrap(),
             };
-            if operand.constant {
-                values.push(graph.constant(name, tensor));
+            let value = if operand.constant {
+                graph.constant(name, tensor)
             } else {
-                values.push(graph.input(name, shape));
                 inputs.push(tensor);
-            }
+                graph.input(name, shape)
+            };
+            values.push(operand.channels.clone().map_or(Input::from(value), |run| value.channels(run)));
         }
         let y = graph.op(self.name.clone(), self.op.clone(), values).unwrap();
         graph.output("y", y, Layout::Plain);
@@ -80,7 +92,12 @@ impl Case {
 }
 
 fn input(shape: impl Into<Vec<usize>>) -> Operand {
-    Operand { shape: shape.into(), range: [-1.0, 1.0], constant: false }
+    Operand { shape: shape.into(), channels: None, range: [-1.0, 1.0], constant: false }
+}
+
+/// Of these channels only.
+fn run(operand: Operand, channels: Range<usize>) -> Operand {
+    Operand { channels: Some(channels), ..operand }
 }
 
 fn constant(shape: impl Into<Vec<usize>>) -> Operand {
@@ -160,21 +177,27 @@ pub fn benchmark_cases() -> Vec<Case> {
 }
 
 fn linear(all: &mut Vec<Case>) {
-    // rows, channels of x, channels read, columns
-    for [m, c, k, n] in [
-        [1, 1, 1, 1],
-        [3, 3, 3, 5],
-        [63, 65, 65, 10],
-        [65, 63, 63, 197],
-        [197, 36, 20, 160],
-        [197, 320, 160, 65],
-        [1757, 64, 64, 33],
-        [1, 1757, 1757, 1000],
+    // rows, channels of x, the first that is read, channels read, columns
+    for [m, c, first, k, n] in [
+        [1, 1, 0, 1, 1],
+        [3, 3, 0, 3, 5],
+        [3, 7, 5, 1, 5],
+        [63, 65, 0, 65, 10],
+        [65, 63, 0, 63, 197],
+        [65, 63, 1, 62, 197],
+        [197, 36, 0, 20, 160],
+        [197, 36, 20, 16, 160],
+        [197, 320, 0, 160, 65],
+        [197, 320, 163, 157, 65],
+        [1757, 64, 0, 64, 33],
+        [1, 1757, 0, 1757, 1000],
+        [1, 1757, 1000, 3, 65],
     ] {
         for (label, epilogue) in [("plain", Epilogue::default()), ("everything", EVERYTHING), ("with elu", ELU)] {
-            let operands = with_epilogue(input([m, c]), constant([n, k]), epilogue, &[m, n]);
+            let x = if k == c { input([m, c]) } else { run(input([m, c]), first..first + k) };
+            let operands = with_epilogue(x, constant([n, k]), epilogue, &[m, n]);
             all.push(case(
-                format!("linear {m} x {k} of {c} x {n} {label}"),
+                format!("linear {m} x {k} from {first} of {c} x {n} {label}"),
                 Linear { epilogue },
                 operands,
                 Tolerance::Accumulated,
@@ -210,6 +233,15 @@ fn convolutions(all: &mut Vec<Case>) {
             let name = format!("conv2d {b} x {h} x {w} x {c} to {n}, {k} x {k}, stride {stride} {label}");
             all.push(case(name, op, operands, Tolerance::Accumulated));
         }
+    }
+    // batch, height, width, channels, the first that is read, channels read, filters, kernel, stride
+    for [b, h, w, c, first, read, n, k, stride] in [[1, 5, 7, 11, 2, 6, 10, 3, 1], [2, 9, 6, 64, 32, 32, 33, 3, 2]] {
+        let out = |extent: usize| (extent + 2 * (k / 2) - k) / stride + 1;
+        let op = Conv2d { stride, padding: k / 2, epilogue: EVERYTHING };
+        let x = run(input([b, h, w, c]), first..first + read);
+        let operands = with_epilogue(x, constant([n, read, k, k]), EVERYTHING, &[b, out(h), out(w), n]);
+        let name = format!("conv2d {b} x {h} x {w} x {read} from {first} of {c} to {n}, {k} x {k}, stride {stride}");
+        all.push(case(name, op, operands, Tolerance::Accumulated));
     }
     // batch, height, width, channels, kernel height, kernel width, stride
     for [b, h, w, c, kh, kw, stride] in [
@@ -315,7 +347,7 @@ pub fn scan([b, l, d, s, r, w]: [usize; 6]) -> Case {
     let operands = vec![
         input([b, l, w]),
         ranged(input([b, l, d]), -2.0, 1.0),
-        input([b, l, r + 2 * s]),
+        run(input([b, l, r + 2 * s]), r..r + 2 * s),
         ranged(constant([d, s]), -4.0, -0.05),
         constant([d]),
         ranged(constant([d]), -2.0, 0.0),
@@ -340,14 +372,14 @@ pub fn gated_scan([b, l, d, s]: [usize; 4], gates: Gates) -> Case {
     let Gates { groups, input: gate, forget, shortcut, normalised, rotated } = gates;
     let weights = |operand| if normalised { ranged(operand, 0.05, 2.0) } else { operand };
     let rank = if forget { 3 } else { 0 };
-    let x_dbl = [b, l, rank + 2 * groups * s];
+    let bc = || run(input([b, l, rank + 2 * groups * s]), rank..rank + 2 * groups * s);
     let mut operands = vec![input([b, l, d])];
     operands.extend((gate || forget).then(|| ranged(input([b, l, d]), -2.0, 1.0)));
-    operands.push(weights(input(x_dbl)));
+    operands.push(weights(bc()));
     operands.extend(forget.then(|| ranged(constant([d, s]), -4.0, -0.05)));
     operands.extend(shortcut.then(|| constant([d])));
     operands.extend((gate || forget).then(|| ranged(constant([d]), -2.0, 0.0)));
-    operands.extend(rotated.then(|| input(x_dbl)));
+    operands.extend(rotated.then(bc));
     let parts = [(gate, "input"), (forget, "forget"), (shortcut, "shortcut"), (normalised, "mean"), (rotated, "rotated")];
     let parts: Vec<&str> = parts.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
     let name = format!("selective_scan {b} x {l} x {d} in {groups}, {s} states, with {}", parts.join(", "));
@@ -504,7 +536,7 @@ fn heads(all: &mut Vec<Case>) {
     }
     for [b, l, c, classes, k] in [[1, 1, 1, 1, 1], [2, 3, 63, 65, 3], [1, 49, 20, 10, 10], [2, 197, 65, 1757, 5]] {
         // Probabilities and class numbers; what is behind the point of a number is cut off, here and there.
-        let best = Operand { shape: vec![b, k, 2], range: [0.0, classes as f64 - 0.01], constant: false };
+        let best = ranged(input([b, k, 2]), 0.0, classes as f64 - 0.01);
         let operands = vec![input([b, l, c]), constant([classes, c]), constant([classes]), best];
         let name = format!("class_activation {b} x {l} x {c}, {k} of {classes}");
         all.push(case(name, ClassActivation, operands, Tolerance::Accumulated));

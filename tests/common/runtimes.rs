@@ -10,7 +10,10 @@ use webmamba::low_level::{
     tensor::Shape,
 };
 
-use super::{cases::Case, devices};
+use super::{
+    cases::{Case, Operand},
+    devices,
+};
 
 /// A device, and how graphs are lowered for it.
 #[derive(Clone)]
@@ -55,7 +58,7 @@ pub fn candidates(case: &Case) -> Vec<Runtime> {
                 Op::Linear(_) | Op::Conv2d(_) => forced(&PRODUCTS, device.caps(), [1; 3]),
                 Op::LayerNorm(_) | Op::RmsNorm(_) => forced(&NORMS, device.caps(), [1; 3]),
                 Op::SelectiveScan(op) => {
-                    let shapes: Vec<Shape> = case.operands.iter().map(|operand| operand.shape.clone().into()).collect();
+                    let shapes: Vec<Shape> = case.operands.iter().map(Operand::read).collect();
                     forced(&SCANS, device.caps(), op.sizes(&shapes.iter().collect::<Vec<_>>()).unwrap())
                 }
                 _ => ("", vec![""]),

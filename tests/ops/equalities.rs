@@ -72,7 +72,7 @@ fn mamba([tokens, groups, states, head]: [usize; 4]) -> Vec<Trial> {
     let (channels, n) = (groups * head, states);
     let u = values("u", &[tokens, channels], -1.0, 1.0);
     let delta = values("delta", &[tokens, channels], -2.0, 1.0);
-    let x_dbl = values("x_dbl", &[tokens, 2 * n], -1.0, 1.0);
+    let bc = values("bc", &[tokens, 2 * n], -1.0, 1.0);
     let a = values("a", &[channels, n], -4.0, -0.05);
     let d = values("d", &[channels], -1.0, 1.0);
     let bias = values("bias", &[channels], -2.0, 0.0);
@@ -84,7 +84,7 @@ fn mamba([tokens, groups, states, head]: [usize; 4]) -> Vec<Trial> {
             let dt = (1.0 + dt.exp()).ln();
             let mut y = f64::from(d[c]) * u;
             for i in 0..n {
-                let [b, out_of] = [0, n].map(|part| f64::from(x_dbl[t * 2 * n + part + i]));
+                let [b, out_of] = [0, n].map(|part| f64::from(bc[t * 2 * n + part + i]));
                 h[i] = (dt * f64::from(a[c * n + i])).exp() * h[i] + dt * b * u;
                 y += out_of * h[i];
             }
@@ -95,7 +95,7 @@ fn mamba([tokens, groups, states, head]: [usize; 4]) -> Vec<Trial> {
     let inputs = vec![
         (of(channels), u, false),
         (of(channels), delta, false),
-        (of(2 * n), x_dbl, false),
+        (of(2 * n), bc, false),
         (vec![channels, n], a, true),
         (vec![channels], d, true),
         (vec![channels], bias, true),

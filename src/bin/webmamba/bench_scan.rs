@@ -100,12 +100,12 @@ fn scan(tokens: usize, states: usize, direction: Direction) -> Result<(Graph, Te
     let gamma = constant(&mut graph, "gamma", &[CHANNELS], 0.5, 1.5)?;
     let delta = graph.op("delta", Scale, vec![x, gamma])?;
     let weight = constant(&mut graph, "weight", &[2 * states, CHANNELS], -0.1, 0.1)?;
-    let x_dbl = graph.op("x_dbl", Linear::default(), vec![x, weight])?;
+    let bc = graph.op("bc", Linear::default(), vec![x, weight])?;
     let a = constant(&mut graph, "a", &[CHANNELS, states], -8.0, -0.2)?;
     let d = constant(&mut graph, "d", &[CHANNELS], 0.5, 1.5)?;
     let bias = constant(&mut graph, "bias", &[CHANNELS], -4.0, -1.0)?;
     let op = SelectiveScan { direction, ..SelectiveScan::default() };
-    let y = graph.op("scan", op, vec![x, delta, x_dbl, a, d, bias])?;
+    let y = graph.op("scan", op, vec![x, delta, bc, a, d, bias])?;
     graph.output("y", y, Layout::Plain);
     Ok((graph, noise("input.scan", shape, 1.0)?))
 }

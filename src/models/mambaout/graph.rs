@@ -68,7 +68,7 @@ impl MambaOut {
         let h = g.op(w.path("conv"), op, vec![h, taps, bias])?;
 
         let h = g.op(w.path("gated"), Mul, vec![h, gate])?;
-        let h = g.linear(&w.pp("fc2"), h, hidden, channels, true)?;
+        let h = g.linear(&w.pp("fc2"), h, channels, true)?;
         let scale = w.pp("ls");
         g.residual(w.path("").trim_end_matches('.'), x, h, self.rw.then_some((&scale, "gamma")))
     }
@@ -78,7 +78,7 @@ impl MambaOut {
         let x = g.op(w.path("global_pool"), GlobalAvgPool, vec![x])?;
         let x = g.layer_norm(&w.pp("norm"), x, NORM_EPS)?;
         let (w, channels) = (w.pp("pre_logits"), self.dims[3]);
-        let x = g.linear(&w.pp("fc"), x, channels, 4 * channels, true)?;
+        let x = g.linear(&w.pp("fc"), x, 4 * channels, true)?;
         let x = g.activation(w.path("act"), x, Act::Gelu)?;
         if self.rw { Ok(x) } else { g.layer_norm(&w.pp("norm"), x, NORM_EPS) }
     }

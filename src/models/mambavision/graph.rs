@@ -82,9 +82,9 @@ impl MambaVision {
             let gamma = |key| self.layer_scale.then_some((&w, key));
             x = g.residual(&w.path("mixer_sum"), x, h, gamma("gamma_1"))?;
             let h = g.layer_norm(&w.pp("norm2"), x, NORM_EPS)?;
-            let h = g.linear(&w.pp("mlp.fc1"), h, channels, hidden, true)?;
+            let h = g.linear(&w.pp("mlp.fc1"), h, hidden, true)?;
             let h = g.activation(w.path("mlp.act"), h, Act::Gelu)?;
-            let h = g.linear(&w.pp("mlp.fc2"), h, hidden, channels, true)?;
+            let h = g.linear(&w.pp("mlp.fc2"), h, channels, true)?;
             x = g.residual(&level.path(&format!("blocks.{i}")), x, h, gamma("gamma_2"))?;
         }
         g.window_reverse(&name, x, size, height, width)
@@ -94,19 +94,21 @@ impl MambaVision {
     fn mamba_mixer(&self, g: &mut Builder, w: &Reader, x: Value, channels: usize) -> Result<Value> {
         let inner = channels * self.expand;
         let (half, states, rank) = (inner / 2, self.d_state, channels.div_ceil(16));
-        let xz = g.linear(&w.pp("in_proj"), x, channels, inner, false)?;
+        let xz = g.linear(&w.pp("in_proj"), x, inner, false)?;
         let xz = self.conv1d(g, w, xz, half)?;
-        let x_dbl = g.linear(&w.pp("x_proj"), xz, half, rank + 2 * states, false)?;
+        let x_dbl = g.linear(&w.pp("x_proj"), xz.channels(0..half), rank + 2 * states, false)?;
         let dt_proj = w.pp("dt_proj");
-        let delta = g.linear(&dt_proj, x_dbl, rank, half, true)?;
+        let delta = g.linear(&dt_proj, x_dbl.channels(0..rank), half, true)?;
 
         let a_log = w.get("A_log", &[half, states])?;
         let a = Recipe::NegExp(a_log).tensor([half, states])?;
         let a = g.constant(format!("-exp({})", w.path("A_log")), a);
         let d = g.weight(w, "D", &[half])?;
         let delta_bias = g.weight(&dt_proj, "bias", &[half])?;
-        let yz = g.op(w.path("scan.y"), SelectiveScan::default(), vec![xz, delta, x_dbl, a, d, delta_bias])?;
-        g.linear(&w.pp("out_proj"), yz, inner, channels, false)
+        let bc = x_dbl.channels(rank..rank + 2 * states);
+        let inputs = [xz.into(), delta.into(), bc, a.into(), d.into(), delta_bias.into()];
+        let yz = g.op(w.path("scan.y"), SelectiveScan::default(), inputs)?;
+        g.linear(&w.pp("out_proj"), yz, channels, false)
     }
 
     /// The depthwise convolutions of both branches and their SiLU as one.
@@ -131,8 +133,8 @@ impl MambaVision {
 
     fn attention(&self, g: &mut Builder, w: &Reader, x: Value, heads: usize) -> Result<Value> {
         let channels = g.shape(x).last();
-        let qkv = g.linear(&w.pp("qkv"), x, channels, 3 * channels, self.qkv_bias)?;
+        let qkv = g.linear(&w.pp("qkv"), x, 3 * channels, self.qkv_bias)?;
         let h = g.op(w.path("attn"), Attention { heads }, vec![qkv])?;
-        g.linear(&w.pp("proj"), h, channels, channels, true)
+        g.linear(&w.pp("proj"), h, channels, true)
     }
 }

@@ -48,14 +48,14 @@ impl Mila {
         let h = g.depthwise3(&w.pp("cpe1"), x, 1)?;
         let x = g.op(w.path("cpe1_sum"), Add, vec![x, h])?;
         let h = g.layer_norm(&w.pp("norm1"), x, NORM_EPS)?;
-        let gate = g.linear(&w.pp("act_proj"), h, c, c, true)?;
+        let gate = g.linear(&w.pp("act_proj"), h, c, true)?;
         let gate = g.activation(w.path("act#0"), gate, Act::Silu)?;
-        let h = g.linear(&w.pp("in_proj"), h, c, c, true)?;
+        let h = g.linear(&w.pp("in_proj"), h, c, true)?;
         let h = g.depthwise3(&w.pp("dwc"), h, 1)?;
         let v = g.activation(w.path("act#1"), h, Act::Silu)?;
 
         let attn = w.pp("attn");
-        let qk = g.linear(&attn.pp("qk"), v, c, 2 * c, self.qkv_bias)?;
+        let qk = g.linear(&attn.pp("qk"), v, 2 * c, self.qkv_bias)?;
         let qk = g.activation(attn.path("elu"), qk, Act::EluPlusOne)?;
         let [rows, columns] = rope_tables(height, width, c, ROPE_BASE)?;
         // Named by what they depend on: all blocks of a stage share one pair.
@@ -70,14 +70,14 @@ impl Mila {
         let h = g.op(w.path("attn"), Add, vec![h, lepe])?;
 
         let h = g.op(w.path("gated"), Mul, vec![h, gate])?;
-        let h = g.linear(&w.pp("out_proj"), h, c, c, true)?;
+        let h = g.linear(&w.pp("out_proj"), h, c, true)?;
         let x = g.op(w.path("attn_sum"), Add, vec![x, h])?;
         let h = g.depthwise3(&w.pp("cpe2"), x, 1)?;
         let x = g.op(w.path("cpe2_sum"), Add, vec![x, h])?;
         let h = g.layer_norm(&w.pp("norm2"), x, NORM_EPS)?;
-        let h = g.linear(&w.pp("mlp.fc1"), h, c, hidden, true)?;
+        let h = g.linear(&w.pp("mlp.fc1"), h, hidden, true)?;
         let h = g.activation(w.path("mlp.act"), h, Act::Gelu)?;
-        let h = g.linear(&w.pp("mlp.fc2"), h, hidden, c, true)?;
+        let h = g.linear(&w.pp("mlp.fc2"), h, c, true)?;
         g.op(w.path("").trim_end_matches('.'), Add, vec![x, h])
     }
 }

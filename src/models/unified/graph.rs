@@ -72,15 +72,15 @@ impl Unified {
         let h = if self.block == Block::Transformer {
             self.attention(g, &w.pp("attn"), h, stage)?
         } else {
-            let gate = g.linear(&w.pp("act_proj"), h, c, inner, true)?;
+            let gate = g.linear(&w.pp("act_proj"), h, inner, true)?;
             let gate = g.activation(w.path("act#0"), gate, Act::Silu)?;
-            let h = g.linear(&w.pp("in_proj"), h, c, inner, true)?;
+            let h = g.linear(&w.pp("in_proj"), h, inner, true)?;
             let h = g.depthwise3(&w.pp("dwc"), h, 1)?;
             let u = g.activation(w.path("act#1"), h, Act::Silu)?;
             let h = self.attention(g, &w.pp("attn"), u, stage)?;
             g.op(w.path("gated"), Mul, vec![h, gate])?
         };
-        let h = g.linear(&w.pp("out_proj"), h, inner, c, true)?;
+        let h = g.linear(&w.pp("out_proj"), h, c, true)?;
         if self.block == Block::Mamba {
             return g.op(name, Add, vec![x, h]);
         }
@@ -88,9 +88,9 @@ impl Unified {
         x = self.surroundings(g, w, "cpe2", x)?;
         let hidden = (c as f64 * self.mlp_ratio) as usize;
         let h = g.layer_norm(&w.pp("norm2"), x, NORM_EPS)?;
-        let h = g.linear(&w.pp("mlp.fc1"), h, c, hidden, true)?;
+        let h = g.linear(&w.pp("mlp.fc1"), h, hidden, true)?;
         let h = g.activation(w.path("mlp.act"), h, Act::Gelu)?;
-        let h = g.linear(&w.pp("mlp.fc2"), h, hidden, c, true)?;
+        let h = g.linear(&w.pp("mlp.fc2"), h, c, true)?;
         g.op(name, Add, vec![x, h])
     }
 
@@ -108,7 +108,7 @@ impl Unified {
         let inner = self.inner(stage);
         let [b, height, width, _] = g.image_dims(u);
         let map = [b, height, width, inner];
-        let values = if self.block == Block::Transformer { g.linear(&w.pp("v"), u, inner, inner, true)? } else { u };
+        let values = if self.block == Block::Transformer { g.linear(&w.pp("v"), u, inner, true)? } else { u };
         let v = tokens(g, values)?;
         let mut y = if self.causal { self.scan(g, w, u, v, stage)? } else { self.sums(g, w, u, v, stage)? };
         y = g.reshape(y, map)?;
@@ -157,7 +157,7 @@ impl Unified {
 
     /// The low rank from which step sizes are made, of every token.
     fn steps(&self, g: &mut Builder, w: &Reader, u: Value, stage: usize) -> Result<Value> {
-        let x = g.linear(&w.pp("dt_in"), u, self.inner(stage), self.rank(stage), false)?;
+        let x = g.linear(&w.pp("dt_in"), u, self.rank(stage), false)?;
         tokens(g, x)
     }
 
@@ -167,7 +167,7 @@ impl Unified {
         let mut gated = v;
         if self.input_gate {
             let steps = self.steps(g, w, u, stage)?;
-            let raw = g.linear(&w.pp("dt_proj"), steps, self.rank(stage), inner, true)?;
+            let raw = g.linear(&w.pp("dt_proj"), steps, inner, true)?;
             let delta = g.op(w.path("delta"), Activation(Act::Softplus), vec![raw])?;
             gated = g.op(w.path("input"), Mul, vec![delta, v])?;
         }
@@ -198,7 +198,7 @@ impl Unified {
         let mut inputs = vec![v];
         if gated {
             let steps = self.steps(g, w, u, stage)?;
-            inputs.push(g.linear(&dt_proj, steps, self.rank(stage), inner, false)?);
+            inputs.push(g.linear(&dt_proj, steps, inner, false)?);
         }
         inputs.push(if gates.rotated { qk } else { rotated });
         if self.forget_gate {

@@ -71,14 +71,15 @@ impl Mixer {
         let u = g.activation(name("scan.u"), u, Act::Silu)?;
         let u = g.reshape(u, shape)?;
 
-        let x_dbl = g.linear(&w.pp(format!("x_proj{suffix}")), u, inner, rank + 2 * states, false)?;
+        let x_dbl = g.linear(&w.pp(format!("x_proj{suffix}")), u, rank + 2 * states, false)?;
         let dt_proj = w.pp(format!("dt_proj{suffix}"));
-        let delta = g.linear(&dt_proj, x_dbl, rank, inner, false)?;
+        let delta = g.linear(&dt_proj, x_dbl.channels(0..rank), inner, false)?;
         let a = Recipe::NegExp(w.get(a_log, &[inner, states])?).tensor([inner, states])?;
         let a = g.constant(format!("-exp({})", w.path(a_log)), a);
         let d = g.weight(w, &format!("D{suffix}"), &[inner])?;
         let delta_bias = g.weight(&dt_proj, "bias", &[inner])?;
         let op = SelectiveScan { direction: Direction { height: 1, reversed }, ..SelectiveScan::default() };
-        g.op(name("scan.y"), op, vec![u, delta, x_dbl, a, d, delta_bias])
+        let bc = x_dbl.channels(rank..rank + 2 * states);
+        g.op(name("scan.y"), op, [u.into(), delta.into(), bc, a.into(), d.into(), delta_bias.into()])
     }
 }

@@ -72,9 +72,9 @@ impl VMamba {
         }
         let x = g.op(w.path("op_sum"), Add, vec![x, h])?;
         let h = g.layer_norm(&w.pp("norm2"), x, NORM_EPS)?;
-        let h = g.linear(&w.pp("mlp.fc1"), h, channels, hidden, true)?;
+        let h = g.linear(&w.pp("mlp.fc1"), h, hidden, true)?;
         let h = g.activation(w.path("mlp.act"), h, Act::Gelu)?;
-        let h = g.linear(&w.pp("mlp.fc2"), h, hidden, channels, true)?;
+        let h = g.linear(&w.pp("mlp.fc2"), h, channels, true)?;
         g.op(name, Add, vec![x, h])
     }
 
@@ -87,7 +87,7 @@ impl VMamba {
             let gate = g.linear_part(&in_proj, "gate", x, 2 * inner, [inner, inner], false)?;
             (values, Some(g.activation(w.path("act#0"), gate, Act::Silu)?))
         } else {
-            (g.linear(&in_proj, x, channels, inner, false)?, None)
+            (g.linear(&in_proj, x, inner, false)?, None)
         };
         let conv = w.pp("conv2d");
         let mut inputs = vec![x, g.weight(&conv, "weight", &[inner, 1, 3, 3])?];
@@ -101,7 +101,7 @@ impl VMamba {
         if let Some(gate) = gate {
             y = g.op(w.path("gated"), Mul, vec![y, gate])?;
         }
-        g.linear(&w.pp("out_proj"), y, inner, channels, false)
+        g.linear(&w.pp("out_proj"), y, channels, false)
     }
 
     /// The sum of four scans over the map `(B, H, W, D)`: by rows and by columns, forwards, then backwards, each with parameters of its
@@ -124,13 +124,15 @@ impl VMamba {
             let weight = g.constant(name("x_proj_weight"), weight);
             let x_dbl = g.op(w.path(&format!("x_proj.{k}")), Linear::default(), vec![u, weight])?;
             let weight = g.constant(name("dt_projs_weight"), part(&steps, 1).tensor([inner, rank])?);
-            let delta = g.op(w.path(&format!("dt_projs.{k}")), Linear::default(), vec![x_dbl, weight])?;
+            let delta = g.op(w.path(&format!("dt_projs.{k}")), Linear::default(), [x_dbl.channels(0..rank), weight.into()])?;
             let a = Recipe::NegExp(part(&logs, inner).tensor([inner, states])?).tensor([inner, states])?;
             let a = g.constant(format!("-exp({})", name("A_logs")), a);
             let d = g.constant(name("Ds"), part(&skips, inner).tensor([inner])?);
             let bias = g.constant(name("dt_projs_bias"), part(&biases, 1).tensor([inner])?);
             let op = SelectiveScan { direction: Direction { height: rows, reversed }, ..SelectiveScan::default() };
-            let y = g.op(w.path(&format!("scan.{k}")), op, vec![u, delta, x_dbl, a, d, bias])?;
+            let bc = x_dbl.channels(rank..rank + 2 * states);
+            let inputs = [u.into(), delta.into(), bc, a.into(), d.into(), bias.into()];
+            let y = g.op(w.path(&format!("scan.{k}")), op, inputs)?;
             sum = Some(match sum {
                 Some(sum) => g.op(w.path("sum"), Add, vec![sum, y])?,
                 None => y,

@@ -18,7 +18,7 @@ impl Lower<Gpu> for ClassActivation {
         let (images, classes, channels) = (shape.dims()[0], cx.shape(1).dims()[0], shape.last());
         let positions = shape.rows() / images;
         // The very packing of the head's own product, so that the weight is on the device once.
-        let weight = cx.weight(&[Some(1)], Packing::Panels { first: 0, count: classes, channels, taps: 1 })?;
+        let weight = cx.weight(&[Some(1)], Packing::Panels { first: 0, count: classes, lead: 0, channels, taps: 1 })?;
         let bias = Packing::Vectors { len: classes.next_multiple_of(4), first: 0, defaults: vec![0] };
         let reads = vec![cx.activation(0)?, weight, cx.weight(&[Some(2)], bias)?, cx.activation(3)?];
         let stride = padded_channels(positions);

@@ -9,7 +9,7 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
-/// Inputs: x `(B, H, W, C)`, weight `[N, C, kh, kw]`, then the parts of the epilogue. Output: `(B, H', W', N)`.
+/// Inputs: x `(B, H, W, C)`, which may be a run of channels, weight `[N, C, kh, kw]`, then the parts of the epilogue. Output: `(B, H', W', N)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
     /// Step in both directions.
@@ -47,8 +47,7 @@ impl Conv2d {
         Ok(gemm::ImplicitGemm {
             images: b,
             input: [h, w],
-            input_channels: c,
-            read_channels: c,
+            channels: c,
             output: [conv_extent(h, kh, self.stride, [self.padding; 2])?, conv_extent(w, kw, self.stride, [self.padding; 2])?],
             output_channels: n,
             kernel: [kh, kw],
@@ -71,6 +70,10 @@ impl Operator for Conv2d {
         Ok(out)
     }
 
+    fn reads_channels(&self, i: usize) -> bool {
+        i == 0
+    }
+
     fn macs(&self, inputs: &[&Shape], output: &Shape) -> u64 {
         output.len() as u64 * (inputs[1].len() / output.last().max(1)) as u64
     }
@@ -80,7 +83,7 @@ impl Definition for Conv2d {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let g = self.geometry(inputs[0].shape(), inputs[1].shape()).unwrap_or_default();
         let (x, weight, epilogue) = (exact::values(inputs[0]), exact::values(inputs[1]), self.epilogue.exact(inputs));
-        let ([h, w], [oh, ow], [kh, kw], c, n) = (g.input, g.output, g.kernel, g.input_channels, g.output_channels);
+        let ([h, w], [oh, ow], [kh, kw], c, n) = (g.input, g.output, g.kernel, g.channels, g.output_channels);
         let mut out = Vec::with_capacity(g.images * oh * ow * n);
         for pixel in 0..g.images * oh * ow {
             let (image, oy, ox) = (pixel / (oh * ow), pixel / ow % oh, pixel % ow);

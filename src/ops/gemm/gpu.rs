@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     ops::{Epilogue, choices::PRODUCTS},
     packed::Packing,
-    program::{Lowering, Params, padded_channels, params},
+    program::{CHANNEL_ALIGN, Lowering, Params, padded_channels, params},
 };
 
 params! {
@@ -15,6 +15,7 @@ params! {
         in_h: u32,
         in_w: u32,
         in_channels4: u32,
+        first_read4: u32,
         read_channels4: u32,
         out_h: u32,
         out_w: u32,
@@ -31,17 +32,21 @@ params! {
 pub(in crate::ops) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &Epilogue) -> Result<()> {
     let rows = g.images * g.output[0] * g.output[1];
     let taps = g.kernel[0] * g.kernel[1];
-    let panel_bytes = (taps * padded_channels(g.read_channels) * 8 * 4) as u64;
+    // Reads are of four channels: a run that begins within such a group meets zeros in the weight for those before it.
+    let x = cx.view(0);
+    let lead = x.first % CHANNEL_ALIGN;
+    let read = padded_channels(lead + g.channels);
+    let panel_bytes = (taps * read * 8 * 4) as u64;
     let panels_that_fit = (cx.caps().max_storage_binding / panel_bytes) as usize;
     if panels_that_fit == 0 {
         return Err(cx.error(format!("eight output channels take {panel_bytes} bytes, more than a storage binding")));
     }
-    let product = cx.choose(&PRODUCTS, [rows, taps * g.read_channels, g.output_channels])?.value;
+    let product = cx.choose(&PRODUCTS, [rows, taps * g.channels, g.output_channels])?.value;
     let (kernel, tile) = product.kernel(cx.caps());
     let mut first = 0;
     while first < g.output_channels {
         let count = (g.output_channels - first).min(panels_that_fit * 8);
-        let packing = Packing::Panels { first, count, channels: g.read_channels, taps };
+        let packing = Packing::Panels { first, count, lead, channels: g.channels, taps };
         let weight = cx.weight(&[Some(1)], packing)?;
         let padded = count.next_multiple_of(8);
         let (kernel, [vectors, residual, gate]) = epilogue.bind(cx, kernel.clone(), first, padded)?;
@@ -50,8 +55,9 @@ pub(in crate::ops) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &
             panels: (padded / 8) as u32,
             in_h: g.input[0] as u32,
             in_w: g.input[1] as u32,
-            in_channels4: (padded_channels(g.input_channels) / 4) as u32,
-            read_channels4: (padded_channels(g.read_channels) / 4) as u32,
+            in_channels4: (padded_channels(x.width) / 4) as u32,
+            first_read4: (x.first / CHANNEL_ALIGN) as u32,
+            read_channels4: (read / CHANNEL_ALIGN) as u32,
             out_h: g.output[0] as u32,
             out_w: g.output[1] as u32,
             out_channels: g.output_channels as u32,

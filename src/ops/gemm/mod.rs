@@ -14,10 +14,8 @@ pub(super) struct ImplicitGemm {
     pub(super) images: usize,
     /// Input height and width.
     pub(super) input: [usize; 2],
-    /// Channels of an input pixel.
-    pub(super) input_channels: usize,
-    /// How many of them are read, from the first on.
-    pub(super) read_channels: usize,
+    /// Channels that are read of an input pixel.
+    pub(super) channels: usize,
     /// Output height and width.
     pub(super) output: [usize; 2],
     /// N.

@@ -9,10 +9,7 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
-/// Inputs: x `(.., C)`, weight `[N, K]` with K <= C, then the parts of the epilogue. Output: `(.., N)`.
-///
-/// Only the first K channels of x are read: MambaVision's `x_proj` reads the scanned half of its input and `dt_proj` the first
-/// `dt_rank` outputs of `x_proj`, without a copy.
+/// Inputs: x `(.., K)`, which may be a run of channels, weight `[N, K]`, then the parts of the epilogue. Output: `(.., N)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Linear {
     /// What happens to the product.
@@ -27,12 +24,16 @@ impl Operator for Linear {
     fn infer(&self, inputs: &[&Shape]) -> std::result::Result<Shape, String> {
         let [x, weight, ..] = inputs else { return Err(format!("needs at least 2 inputs, found {}", inputs.len())) };
         let &[n, k] = weight.dims() else { return Err(format!("weight must be [N, K], found {weight}")) };
-        if x.rank() == 0 || k == 0 || k > x.last() {
-            return Err(format!("weight [N, K] = {weight} needs an input of at least K channels, found {x}"));
+        if x.rank() == 0 || k == 0 || k != x.last() {
+            return Err(format!("weight [N, K] = {weight} needs an input of K channels, found {x}"));
         }
         let out = x.with_last(n);
         self.epilogue.check(inputs, &out)?;
         Ok(out)
+    }
+
+    fn reads_channels(&self, i: usize) -> bool {
+        i == 0
     }
 
     fn macs(&self, inputs: &[&Shape], output: &Shape) -> u64 {
@@ -60,8 +61,7 @@ fn geometry(x: &Shape, weight: &Shape) -> ImplicitGemm {
     ImplicitGemm {
         images: 1,
         input: [1, x.rows()],
-        input_channels: x.last(),
-        read_channels: weight.last(),
+        channels: x.last(),
         output: [1, x.rows()],
         output_channels: weight.dims()[0],
         kernel: [1, 1],

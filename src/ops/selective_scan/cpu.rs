@@ -20,20 +20,22 @@ impl Lower<Cpu> for SelectiveScan {
         };
         let vectors = Packing::Vectors { len: d.channels, first: 0, defaults: vec![0, 0] };
         let vectors = cx.weight(&[places.d, places.bias], vectors)?;
+        let bc = places.lie_alike(cx)?;
         let kernel = cpu::SelectiveScan {
             images: d.images,
             length: d.length,
             width: d.width,
             channels: d.channels,
             states: d.states,
-            dbl_width: d.dbl_width(),
+            bc_width: bc.width,
+            bc_first: bc.first,
             direction: self.direction,
             sum: self.sum,
             gates: self.gates,
         };
         let activation = |place: Option<usize>| place.map_or(Ok(BufRef::Nothing), |i| cx.activation(i));
         let more = activation(places.others.or(places.rotated))?;
-        let reads = vec![cx.activation(0)?, activation(places.delta)?, cx.activation(places.x_dbl)?, a, vectors, more];
+        let reads = vec![cx.activation(0)?, activation(places.delta)?, cx.activation(places.bc)?, a, vectors, more];
         let output = cx.output();
         cx.step(kernel, reads, vec![output]);
         Ok(())

@@ -19,7 +19,7 @@ params! {
         channels: u32,
         xz_stride: u32,
         delta_stride: u32,
-        dbl_stride: u32,
+        bc_stride: u32,
         b_offset: u32,
         c_offset: u32,
         group: u32,
@@ -49,6 +49,7 @@ impl Lower<Gpu> for SelectiveScan {
         let places = self.places();
         let shapes: Vec<&Shape> = (0..places.count).map(|i| cx.shape(i)).collect();
         let d = self.dims(&shapes).map_err(|reason| cx.error(reason))?;
+        let bc = places.lie_alike(cx)?;
         let (g, values) = (self.gates, d.values());
         let chunks = cx.choose(&SCANS, [d.length, d.channels, values])?.value;
         let steps = d.length.div_ceil(chunks);
@@ -65,9 +66,9 @@ impl Lower<Gpu> for SelectiveScan {
             channels: d.channels as u32,
             xz_stride: padded_channels(d.width) as u32,
             delta_stride: padded_channels(d.channels) as u32,
-            dbl_stride: padded_channels(d.dbl_width()) as u32,
-            b_offset: d.rank as u32,
-            c_offset: (d.rank + g.groups * d.states) as u32,
+            bc_stride: padded_channels(bc.width) as u32,
+            b_offset: bc.first as u32,
+            c_offset: (bc.first + g.groups * d.states) as u32,
             group: (d.channels / g.groups) as u32,
             vector_stride: vector_stride as u32,
             segments: segments as u32,
@@ -84,7 +85,7 @@ impl Lower<Gpu> for SelectiveScan {
         let activation = |place: Option<usize>| place.map_or(Ok(BufRef::Nothing), |i| cx.activation(i));
         let (delta, rotated) = (activation(places.delta)?, activation(places.rotated)?);
         let more = activation(places.others.or(places.rotated))?;
-        let reads = vec![cx.activation(0)?, delta, cx.activation(places.x_dbl)?, a, vectors];
+        let reads = vec![cx.activation(0)?, delta, cx.activation(places.bc)?, a, vectors];
         let specialise = |shader| {
             Kernel::new(shader)
                 .with("STATES", d.states as u32)

@@ -24,22 +24,23 @@ pub use crate::program::cpu::{Direction, Gates};
 use crate::{
     error::Result,
     ops::{Definition, Operator, exact, same_shape, vector_of},
+    program::{Lowering, Target, View},
     tensor::{Shape, Tensor},
 };
 
-/// Inputs, for D scanned channels in G groups, S states and rank R, those that a switch leaves out left out:
+/// Inputs, for D scanned channels in G groups and S states, those that a switch leaves out left out:
 ///
 /// * xz `(B, L, W)`, W >= D: u is the first D channels; the other channels (MambaVision's branch without a scan) are copied
 /// * with an input or forget gate: delta `(B, L, D)`, before its bias and softplus
-/// * x_dbl `(B, L, R + 2 G S)`: the output of `x_proj`, of which the last channels are B, then C, group by group
+/// * bc `(B, L, 2 G S)`, which may be a run of the channels of `x_proj`'s output: B, then C, group by group
 /// * with a forget gate: A `[D, S]` (negative: -exp(A_log))
 /// * with a shortcut: D `[D]`
 /// * with either gate: delta_bias `[D]`
-/// * with B and C `rotated`, which goes without a sum: x_dbl as the numerator has it; the one above is the normaliser's
+/// * with B and C `rotated`, which goes without a sum: bc as the numerator has it; the one above is the normaliser's
 /// * with `sum`, for which W must be D: `(B, L, W)`, which is added to y: the scans in the other directions
 ///
 /// Output: `(B, L, W)` with y in the first D channels. Whatever the direction, all tensors hold the tokens as they lie in the map, row
-/// by row. Without A nothing tells R: it is 0.
+/// by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SelectiveScan {
     /// The order in which the tokens are taken; with columns the map has `L / height` of them.
@@ -53,13 +54,26 @@ pub struct SelectiveScan {
 /// The places of the inputs.
 struct Places {
     delta: Option<usize>,
-    x_dbl: usize,
+    bc: usize,
     a: Option<usize>,
     d: Option<usize>,
     bias: Option<usize>,
     rotated: Option<usize>,
     others: Option<usize>,
     count: usize,
+}
+
+impl Places {
+    /// Where B and C lie in their tensor; rotated ones lie there in theirs, as kernels know one place.
+    fn lie_alike<T: Target>(&self, cx: &Lowering<'_, T>) -> Result<View> {
+        let view = cx.view(self.bc);
+        match self.rotated.map(|i| cx.view(i)) {
+            Some(rotated) if rotated != view => {
+                Err(cx.error("rotated and other B and C must be the same channels of tensors of the same width"))
+            }
+            _ => Ok(view),
+        }
+    }
 }
 
 impl SelectiveScan {
@@ -70,11 +84,11 @@ impl SelectiveScan {
             is.then(|| count - 1)
         };
         let delta = place(g.input || g.forget);
-        let x_dbl = place(true).unwrap_or_default();
+        let bc = place(true).unwrap_or_default();
         let (a, d) = (place(g.forget), place(g.shortcut));
         let bias = place(g.input || g.forget);
         let (rotated, others) = (place(g.rotated), place(self.sum));
-        Places { delta, x_dbl, a, d, bias, rotated, others, count }
+        Places { delta, bc, a, d, bias, rotated, others, count }
     }
 
     /// Tokens, scanned channels, and states a channel with those of the normaliser, of a scan over inputs of these shapes.
@@ -87,8 +101,8 @@ impl SelectiveScan {
     }
 
     /// Whether every channel is scanned: of inputs that have passed `infer`.
-    pub(crate) fn scans_all(&self, inputs: &[&Shape]) -> bool {
-        self.dims(inputs).is_ok_and(|d| d.channels == d.width)
+    pub(crate) fn scans_all(&self, inputs: &[Shape]) -> bool {
+        self.dims(&inputs.iter().collect::<Vec<_>>()).is_ok_and(|d| d.channels == d.width)
     }
 
     fn dims(&self, inputs: &[&Shape]) -> std::result::Result<Dims, String> {
@@ -99,7 +113,7 @@ impl SelectiveScan {
         let at = |place: Option<usize>| place.map(|i| inputs[i]);
         let xz = inputs[0];
         let &[images, length, width] = xz.dims() else { return Err(format!("xz must be (B, L, W), found {xz}")) };
-        let x_dbl = inputs[places.x_dbl];
+        let bc = inputs[places.bc];
         let parts = 2 * g.groups;
         // What tells the number of channels: A, else delta, else nothing: all of them are.
         let (channels, states) = match (at(places.a), at(places.delta)) {
@@ -107,7 +121,7 @@ impl SelectiveScan {
                 [channels, states] => (channels, states),
                 _ => return Err(format!("A must be [D, S], found {a}")),
             },
-            (None, delta) => (delta.map_or(width, Shape::last), x_dbl.last().checked_div(parts).unwrap_or_default()),
+            (None, delta) => (delta.map_or(width, Shape::last), bc.last().checked_div(parts).unwrap_or_default()),
         };
         if g.groups == 0 || !channels.is_multiple_of(g.groups) {
             return Err(format!("{channels} channels are not {} groups", g.groups));
@@ -128,7 +142,7 @@ impl SelectiveScan {
             }
         }
         if let Some(rotated) = at(places.rotated) {
-            same_shape(rotated, x_dbl)?;
+            same_shape(rotated, bc)?;
             if self.sum || !g.normalised {
                 return Err(
                     "a rotation beside what is not rotated is that of a scan with a normaliser and without a sum".to_owned()
@@ -138,12 +152,10 @@ impl SelectiveScan {
         for (what, place) in [("D", places.d), ("delta_bias", places.bias)] {
             at(place).map_or(Ok(()), |vector| vector_of(what, vector, channels))?;
         }
-        match *x_dbl.dims() {
-            [b, l, n] if (b, l) == (images, length) && n >= parts * states && (g.forget || n == parts * states) => {
-                Ok(Dims { images, length, width, channels, states, rank: n - parts * states, gates: g })
-            }
-            _ => Err(format!("x_dbl must be [{images}, {length}, R + {parts} S] with S = {states}, found {x_dbl}")),
+        if bc.dims() != [images, length, parts * states] {
+            return Err(format!("B and C must be [{images}, {length}, {parts} S] with S = {states}, found {bc}"));
         }
+        Ok(Dims { images, length, width, channels, states, gates: g })
     }
 }
 
@@ -154,7 +166,6 @@ struct Dims {
     width: usize,
     channels: usize,
     states: usize,
-    rank: usize,
     gates: Gates,
 }
 
@@ -164,9 +175,9 @@ impl Dims {
         self.states * (1 + usize::from(self.gates.normalised))
     }
 
-    /// Channels of x_dbl.
-    fn dbl_width(&self) -> usize {
-        self.rank + 2 * self.gates.groups * self.states
+    /// Channels of B and C.
+    fn parts(&self) -> usize {
+        2 * self.gates.groups * self.states
     }
 }
 
@@ -193,6 +204,11 @@ impl Operator for SelectiveScan {
         Ok(inputs[0].clone())
     }
 
+    fn reads_channels(&self, i: usize) -> bool {
+        let places = self.places();
+        i == places.bc || Some(i) == places.rotated
+    }
+
     fn macs(&self, inputs: &[&Shape], output: &Shape) -> u64 {
         let Ok(d) = self.dims(inputs) else { return 0 };
         // Per token, channel and value: decay, input and output.
@@ -206,7 +222,7 @@ impl Definition for SelectiveScan {
         let (places, d) = (self.places(), self.dims(&shapes).unwrap_or_default());
         let Dims { images, length, width, channels, states, gates, .. } = d;
         let of = |place: Option<usize>| place.map(|i| exact::values(inputs[i]));
-        let (mut out, plain) = (exact::values(inputs[0]), exact::values(inputs[places.x_dbl]));
+        let (mut out, plain) = (exact::values(inputs[0]), exact::values(inputs[places.bc]));
         let (delta, a, skip, bias) = (of(places.delta), of(places.a), of(places.d), of(places.bias));
         let (rotated, others) = (of(places.rotated), of(places.others));
         let turned = rotated.as_ref().unwrap_or(&plain);
@@ -221,9 +237,8 @@ impl Definition for SelectiveScan {
                         (Some(delta), Some(bias)) => exact::softplus(delta[token * channels + c] + bias[c]),
                         _ => 1.0,
                     };
-                    let part = |x_dbl: &[f64], which: usize, n: usize| {
-                        x_dbl[token * d.dbl_width() + d.rank + (which * gates.groups + group) * states + n]
-                    };
+                    let part =
+                        |bc: &[f64], which: usize, n: usize| bc[token * d.parts() + (which * gates.groups + group) * states + n];
                     let (mut seen, mut norm) = (0.0, 1e-6);
                     for n in 0..states {
                         let kept = a.as_ref().map_or(1.0, |a| (dt * a[c * states + n]).exp());
