@@ -25,7 +25,7 @@ build() {
 
 # The module and its bindings, in a folder.
 module() {
-    build --no-default-features
+    build --no-default-features --features gpu,cpu,torch
     mkdir -p "$1"
     cargo run --quiet --release -p xtask -- target/wasm32-unknown-unknown/wasm/webmamba.wasm "$1"
 }

@@ -23,6 +23,21 @@
 //! ```
 //!
 //! Everything below that is in [`low_level`]. In WebAssembly builds the module `web` is what the npm package calls.
+//!
+//! All features are on by default; a program that wants less says `default-features = false` and names what it needs:
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `gpu` | the GPU device, through wgpu |
+//! | `cpu` | the CPU device |
+//! | `torch` | reading files of `torch.save`, beside safetensors; `deflate` with it: compressed ones |
+//! | `image` | decoding picture files; without it images are pixels |
+//! | `embedded-model` | the default model inside the library |
+//! | `imagenet-labels` | the names of ImageNet's classes |
+//! | `cli` | the command line |
+
+// What only a device or a reader needs that a build goes without is still compiled, and linked by nobody.
+#![cfg_attr(not(all(feature = "gpu", feature = "cpu", feature = "torch", feature = "image")), allow(dead_code))]
 
 mod classify;
 mod cpu;
@@ -46,7 +61,7 @@ mod segment;
 mod session;
 mod tensor;
 mod text;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "gpu"))]
 pub mod web;
 mod weights;
 

@@ -54,6 +54,9 @@ impl Device {
                 let reason = format!("the GPU {}, as asked for", gpu.summary().line());
                 Ok((Self::Gpu(Arc::new(gpu)), reason))
             }
+            (DeviceKind::Auto, None) if !cfg!(feature = "gpu") => {
+                Ok((Self::Cpu, "the CPU, as this build was made without the feature `gpu`".into()))
+            }
             (DeviceKind::Auto, None) => match GpuDevice::open(None).await {
                 Ok(gpu) => {
                     let reason = format!("the GPU {}", gpu.summary().line());

@@ -7,7 +7,7 @@ use std::{
 
 use webmamba_kernels::{Io, Region};
 
-use super::{caps, instruction_sets};
+use super::{StepTiming, caps, instruction_sets};
 use crate::{
     error::{Error, Result},
     graph::{Graph, check_inputs},
@@ -77,19 +77,6 @@ struct Bound {
 unsafe impl Send for Bound {}
 // SAFETY: as above.
 unsafe impl Sync for Bound {}
-
-/// How long a step took.
-#[derive(Debug, Clone)]
-pub struct StepTiming {
-    /// The operator.
-    pub op: &'static str,
-    /// The kernel.
-    pub kernel: &'static str,
-    /// The graph node.
-    pub node: String,
-    /// Wall time.
-    pub time: Duration,
-}
 
 /// A program with its memory and packed weights.
 #[derive(Debug)]

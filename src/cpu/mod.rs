@@ -1,10 +1,33 @@
 //! The CPU device: programs of kernels over ranges of one arena, on all cores. The kernels are the crate `webmamba-kernels`.
+//!
+//! Without the feature `cpu` nothing is run: `absent` has the executor's name, and says so.
 
+#[cfg(not(feature = "cpu"))]
+mod absent;
+#[cfg(feature = "cpu")]
 mod executor;
 
-pub use executor::{CpuExecutor, StepTiming};
+#[cfg(not(feature = "cpu"))]
+pub use absent::CpuExecutor;
+#[cfg(feature = "cpu")]
+pub use executor::CpuExecutor;
+
+use std::time::Duration;
 
 use crate::program::cpu::{Caps, Isa};
+
+/// How long a step took.
+#[derive(Debug, Clone)]
+pub struct StepTiming {
+    /// The operator.
+    pub op: &'static str,
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The graph node.
+    pub node: String,
+    /// Wall time.
+    pub time: Duration,
+}
 
 /// What the processor at hand can do, with all threads of the pool.
 pub fn caps() -> Caps {

@@ -4,33 +4,9 @@ use wgpu::{Adapter, Backends, DeviceType, Instance, InstanceDescriptor, Instance
 
 use crate::{
     error::{Error, Result},
+    gpu::AdapterSummary,
     program::{AdapterClass, Caps},
 };
-
-/// What a user wants to know of an adapter.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct AdapterSummary {
-    /// Name as the driver gives it.
-    pub name: String,
-    /// `vulkan`, `metal`, `dx12` or `webgpu`.
-    pub backend: String,
-    /// `discrete`, `integrated`, `virtual`, `software` or `other`.
-    pub kind: String,
-    /// Driver name and version.
-    pub driver: String,
-    /// Features that matter here: `f16`, `subgroups`, `timestamps`.
-    pub features: Vec<String>,
-    /// Largest storage binding in bytes.
-    pub max_storage_binding: u64,
-    /// Largest buffer in bytes.
-    pub max_buffer: u64,
-    /// Bytes of workgroup memory.
-    pub max_workgroup_storage: u32,
-    /// Threads a workgroup.
-    pub max_invocations: u32,
-    /// Lanes of a subgroup, where all subgroups have this size.
-    pub subgroup: Option<u32>,
-}
 
 impl AdapterSummary {
     /// What an adapter says of itself.
@@ -61,16 +37,6 @@ impl AdapterSummary {
             subgroup: (features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size)
                 .then_some(info.subgroup_max_size),
         }
-    }
-
-    /// True for a CPU that plays a GPU.
-    pub fn is_software(&self) -> bool {
-        self.kind == "software"
-    }
-
-    /// One line for lists: name, kind, backend and driver.
-    pub fn line(&self) -> String {
-        format!("{} ({}, {}; {})", self.name, self.kind, self.backend, self.driver)
     }
 
     fn matches(&self, wanted: &str) -> bool {

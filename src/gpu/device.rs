@@ -18,10 +18,7 @@ use wgpu::{
 
 use crate::{
     error::{Error, Result},
-    gpu::{
-        adapter::{self, AdapterSummary},
-        shader,
-    },
+    gpu::{AdapterSummary, adapter, shader},
     program::{Caps, Dispatch, Kernel, Tuning},
 };
 

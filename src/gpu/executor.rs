@@ -7,10 +7,10 @@ use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePassDescriptor, ComputeP
 use crate::{
     error::{Error, Result},
     gpu::{
-        Frame, GpuDevice, WeightStore,
+        Allocations, DispatchTiming, Frame, GpuDevice, RunTimes, WeightStore,
         frame::FrameStage,
         launch::{Binding, Launch, launches},
-        profiler::{DispatchTiming, Timestamps},
+        profiler::Timestamps,
     },
     graph::check_inputs,
     image::Preprocess,
@@ -20,17 +20,6 @@ use crate::{
     program::{BufRef, CHANNEL_ALIGN, Program, padded_channels},
     tensor::{Bytes, DType, Tensor},
 };
-
-/// What was created on the device so far; equal before and after a steady frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allocations {
-    /// Buffers.
-    pub buffers: usize,
-    /// Bind groups.
-    pub bind_groups: usize,
-    /// Pipelines.
-    pub pipelines: usize,
-}
 
 /// Where an output lies in the readback buffer, and how many launches it takes to get there.
 #[derive(Debug)]
@@ -58,15 +47,6 @@ pub struct GpuExecutor {
     frames: Option<FrameStage>,
     /// Keeps the pages alive.
     _weights: Arc<WeightStore>,
-}
-
-/// When a run's steps were over.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RunTimes {
-    /// From the submission until the device was done.
-    pub device: std::time::Duration,
-    /// From there until the results were on the host.
-    pub readback: std::time::Duration,
 }
 
 impl GpuExecutor {

@@ -2,13 +2,13 @@
 
 use wgpu::{
     Buffer, BufferUsages, CommandEncoder, Extent3d, Origin3d, TexelCopyBufferInfo, TexelCopyBufferLayout, TexelCopyTextureInfo,
-    Texture, TextureAspect,
+    TextureAspect,
 };
 
 use crate::{
     error::{Error, Result},
     gpu::{
-        GpuDevice,
+        Frame, GpuDevice, Pixels,
         launch::{Binding, Launch, launches},
     },
     image::Preprocess,
@@ -18,26 +18,6 @@ use crate::{
 
 /// WebGPU's alignment of rows in copies from textures.
 const ROW_ALIGN: u32 = 256;
-
-/// An image for the device.
-#[derive(Debug, Clone, Copy)]
-pub struct Frame<'a> {
-    /// Pixels in a row.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// Where they are.
-    pub pixels: Pixels<'a>,
-}
-
-/// The pixels of a [`Frame`]: 8-bit RGBA; alpha is not looked at.
-#[derive(Debug, Clone, Copy)]
-pub enum Pixels<'a> {
-    /// In host memory, `height * width * 4` bytes.
-    Host(&'a [u8]),
-    /// On the device, in a texture of format `Rgba8Unorm` with the usage `COPY_SRC`, of at least the frame's size.
-    Texture(&'a Texture),
-}
 
 /// Everything that frames of one size need, made when the first of them comes.
 #[derive(Debug)]

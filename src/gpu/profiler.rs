@@ -6,20 +6,9 @@ use wgpu::{Buffer, BufferUsages, CommandEncoder, QuerySet, QuerySetDescriptor, Q
 
 use crate::{
     error::{Error, Result},
-    gpu::GpuDevice,
-    program::{Label, Program},
+    gpu::{DispatchTiming, GpuDevice},
+    program::Program,
 };
-
-/// How long a dispatch took on the device.
-#[derive(Debug, Clone)]
-pub struct DispatchTiming {
-    /// Operator and graph node.
-    pub label: Label,
-    /// The shader.
-    pub kernel: &'static str,
-    /// Device time.
-    pub time: Duration,
-}
 
 /// Dispatches a query set: WebGPU allows 4096 queries in a set, and a dispatch takes two.
 const PER_SET: usize = 2048;

@@ -1,11 +1,11 @@
 //! Images: decoding files into 8-bit RGB and turning those pixels into the tensor a model takes.
 //!
-//! [`RgbImage`] is the common ground: [`decode`] makes one from JPEG, PNG, WebP, BMP, TIFF and GIF (native only; in a browser the
-//! page decodes), [`Preprocess`] turns one into an F32 tensor `[H, W, 3]`, and [`Views`] several into one `[T, H, W, 3]`.
+//! [`RgbImage`] is the common ground: [`decode`] makes one from JPEG, PNG, WebP, BMP, TIFF and GIF (with the feature `image`, native
+//! only; in a browser the page decodes), [`Preprocess`] turns one into an F32 tensor `[H, W, 3]`, and [`Views`] several into one `[T, H, W, 3]`.
 
 mod bilinear;
 mod clip;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "image", not(target_arch = "wasm32")))]
 pub mod decode;
 mod plan;
 mod preprocess;

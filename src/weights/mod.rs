@@ -31,6 +31,7 @@ mod safetensors;
 mod source;
 pub(crate) mod states;
 mod synthetic;
+#[cfg(feature = "torch")]
 mod torch;
 
 pub use convert::{same_file, write_safetensors, write_safetensors_to};

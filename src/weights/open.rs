@@ -8,7 +8,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{contents::Contents, safetensors, torch};
+#[cfg(feature = "torch")]
+use super::torch;
+use super::{contents::Contents, safetensors};
 use crate::{
     error::{Error, Result, quote},
     hub, platform,
@@ -82,7 +84,7 @@ pub(super) fn bytes(name: &str, bytes: &Bytes) -> Result<Contents> {
     let contents = match file {
         [] => Err("the file is empty".into()),
         [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::load(bytes).map(|entries| Contents::flat("safetensors", entries)),
-        _ if torch::is_torch(file) => torch::load(bytes),
+        [b'P', b'K', 3, 4, ..] | [0x80, 1..=5, ..] => saved_by_torch(bytes),
         _ => Err(foreign(file)),
     };
     let contents = contents.map_err(|reason| Error::checkpoint(name, reason))?;
@@ -90,6 +92,14 @@ pub(super) fn bytes(name: &str, bytes: &Bytes) -> Result<Contents> {
         return Err(Error::checkpoint(name, "there are no tensors in it"));
     }
     Ok(contents)
+}
+
+#[cfg(feature = "torch")]
+use torch::load as saved_by_torch;
+
+#[cfg(not(feature = "torch"))]
+fn saved_by_torch(_: &Bytes) -> std::result::Result<Contents, String> {
+    Err("it is a file of torch.save, and this build reads safetensors only, as it was made without the feature `torch`".into())
 }
 
 /// What a file is that is no checkpoint, as far as that can be told.

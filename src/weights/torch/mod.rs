@@ -8,21 +8,12 @@ mod zip;
 use super::contents::Contents;
 use crate::tensor::Bytes;
 
-/// True when a file begins as those of `torch.save` do.
-pub(super) fn is_torch(file: &[u8]) -> bool {
-    is_zip(file) || matches!(file, [0x80, 1..=5, ..])
-}
-
-fn is_zip(file: &[u8]) -> bool {
-    file.starts_with(b"PK\x03\x04")
-}
-
-/// What is in a file for which [`is_torch`] is true.
+/// What is in a file that begins as those of `torch.save` do: as a zip archive, or as a pickle.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(super) fn load(bytes: &Bytes) -> Result<Contents, String> {
-    let (container, contents) = match is_zip(bytes.as_slice()) {
+    let (container, contents) = match bytes.as_slice().starts_with(b"PK\x03\x04") {
         true => ("torch.save", zip::load(bytes)),
         false => ("torch.save before version 1.6", legacy::load(bytes)),
     };
