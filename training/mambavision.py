@@ -151,13 +151,19 @@ class Level(nn.Module):
         self.window = window
         self.downsample = downsample
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.window is None:
-            for block in self.blocks:
-                x = block(x)
-        else:
-            x = self.on_windows(x, self.window)
+    def mixed(self, x: Tensor) -> Tensor:
+        """The map of the stage, which dense models take."""
+        if self.window is not None:
+            return self.on_windows(x, self.window)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def reduced(self, x: Tensor) -> Tensor:
         return x if self.downsample is None else self.downsample(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.reduced(self.mixed(x))
 
     def on_windows(self, x: Tensor, size: int) -> Tensor:
         """Incomplete windows are filled up with zeros, which then take part like any token."""

@@ -1,4 +1,4 @@
-"""ONNX Runtime and webmamba on the CPU, in turns: python -m benches.peers.cpu [--rounds N] [--json FILE]"""
+"""ONNX Runtime and webmamba on the CPU, in turns: python -m benches.peers.cpu [--task segment] [--rounds N] [--json FILE]"""
 
 import argparse
 import json
@@ -16,18 +16,21 @@ import training.mambavision
 import training.mila
 from benches.peers.ours import webmamba
 from training.models import build
+from training.upernet import UPerNet
 
+T = {"dim": 80, "in_dim": 32, "depths": [1, 3, 8, 4], "num_heads": [2, 4, 8, 16]}
 MODELS = {
     "mamba_vision_t": {
-        "model_type": "mambavision", "dim": 80, "in_dim": 32, "depths": [1, 3, 8, 4], "num_heads": [2, 4, 8, 16],
-        "window_size": [8, 8, 14, 7], "num_classes": 1000,
+        "model_type": "mambavision", **T, "window_size": [8, 8, 14, 7], "num_classes": 1000,
     },
     "mila_t": {
         "model_type": "mila", "resolution": 224, "embed_dim": 64, "depths": [2, 4, 8, 4], "num_heads": [2, 4, 8, 16],
         "num_classes": 1000,
     },
 }
-SIZE = 224
+DENSE = {"mamba_vision_t_upernet": {"backbone": {**T, "window_size": [8, 8, 64, 32]}, "channels": 512, "num_classes": 150}}
+# Of each task: the models, the size of their inputs, and how many images a run has.
+TASKS = {"classify": (MODELS, 224, [1, 8]), "segment": (DENSE, 512, [1])}
 
 
 def prefix_scan(u, delta, a, b, c, d, delta_bias):
@@ -49,22 +52,22 @@ def rotate(x, table):
     return torch.stack([re * cos - im * sin, re * sin + im * cos], -1)
 
 
-def export(name: str, batch: int, folder: Path) -> Path:
+def export(name: str, batch: int, size: int, folder: Path) -> Path:
     """The network as ONNX, once for each batch size, so that every shape is known; in operators that ONNX has."""
     training.mambavision.selective_scan, training.mila.rotate = prefix_scan, rotate
     path = folder / f"{name}_{batch}.onnx"
     torch.manual_seed(0)
-    network = build(MODELS[name]).eval()
-    torch.onnx.export(network, (torch.zeros(batch, 3, SIZE, SIZE),), str(path), input_names=["x"], output_names=["y"],
+    network = (UPerNet(**DENSE[name]) if name in DENSE else build(MODELS[name])).eval()
+    torch.onnx.export(network, (torch.zeros(batch, 3, size, size),), str(path), input_names=["x"], output_names=["y"],
                       opset_version=18, dynamo=True, verbose=False)
     return path
 
 
-def onnx_runtime(path: Path, batch: int, threads: int):
+def onnx_runtime(path: Path, batch: int, size: int, threads: int):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    x = np.random.default_rng(1).standard_normal((batch, 3, SIZE, SIZE), dtype=np.float32)
+    x = np.random.default_rng(1).standard_normal((batch, 3, size, size), dtype=np.float32)
 
     def run(iterations: int) -> float:
         times = []
@@ -81,27 +84,29 @@ def onnx_runtime(path: Path, batch: int, threads: int):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", type=Path, default=Path("target/release/webmamba"))
+    parser.add_argument("--task", choices=TASKS, default="classify")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--batches", type=int, nargs="+", help="images a run")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     parser.add_argument("--export", type=Path, help="only write the ONNX files of batch 1 into this folder, for wasm.mjs")
     args = parser.parse_args()
+    models, size, batches = TASKS[args.task]
     if args.export:
         args.export.mkdir(parents=True, exist_ok=True)
-        for name in MODELS:
-            print(export(name, 1, args.export))
+        for name in models:
+            print(export(name, 1, size, args.export))
         return
     rows = []
     print("| model | batch | threads | ONNX Runtime, ms | webmamba, ms | ratio, median of rounds |")
     print("|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
-        for name in MODELS:
-            for batch in args.batches:
-                path = export(name, batch, Path(folder))
+        for name in models:
+            for batch in args.batches or batches:
+                path = export(name, batch, size, Path(folder))
                 for threads in args.threads:
-                    theirs = onnx_runtime(path, batch, threads)
-                    iterations = 10 if batch == 1 else 3
+                    theirs = onnx_runtime(path, batch, size, threads)
+                    iterations = 1 if name in DENSE else 10 if batch == 1 else 3
                     rounds = [(theirs(iterations), webmamba(args.binary, name, "--device", "cpu", "--batch", str(batch), "--iters", str(iterations),
                                                              WEBMAMBA_THREADS=str(threads)))
                               for _ in range(args.rounds)]

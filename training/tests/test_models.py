@@ -1,4 +1,4 @@
-"""Both networks against the published implementations' outputs for formula-filled checkpoints (`tests/fixtures`)."""
+"""The networks against the published implementations' outputs for formula-filled checkpoints (`tests/fixtures`)."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..models import build
+from ..upernet import UPerNet
 
 FIXTURES = Path(__file__).parents[2] / "tests" / "fixtures"
 MASK = (1 << 64) - 1
@@ -36,6 +37,8 @@ def fill(entry: dict) -> torch.Tensor | None:
     how, name, shape = entry["fill"], entry["name"], entry["shape"]
     if how["kind"] == "uniform":
         return uniform(name, shape, how["lo"], how["hi"])
+    if how["kind"] == "values":
+        return torch.tensor(how["values"]).reshape(shape)
     if how["kind"] == "constant":
         return torch.full(shape, how["value"], dtype=torch.int64)
     if how["kind"] == "blocks":
@@ -46,13 +49,22 @@ def fill(entry: dict) -> torch.Tensor | None:
     return None
 
 
-@pytest.mark.parametrize("name", ["mambavision_micro", "mila_micro"])
+def network(manifest: dict) -> torch.nn.Module:
+    config = manifest["config"]
+    if manifest["family"] != "upernet":
+        return build({"model_type": manifest["family"], **config})
+    backbone = {key: config["backbone"][key] for key in ("dim", "in_dim", "depths", "num_heads", "window_size")}
+    return UPerNet(backbone, config["decode_head"]["channels"], config["decode_head"]["num_classes"])
+
+
+@pytest.mark.parametrize("name", ["mambavision_micro", "mila_micro", "upernet_micro"])
 def test_fixture(name):
     manifest = json.loads((FIXTURES / f"{name}.json").read_text())
     expected = load_file(FIXTURES / manifest["expected_file"])
-    model = build({"model_type": manifest["family"], **manifest["config"]}).eval()
+    model = network(manifest).eval()
     state = model.state_dict()
-    entries = {e["name"]: e for e in manifest["tensors"]}
+    # The auxiliary head is for training.
+    entries = {e["name"]: e for e in manifest["tensors"] if not e["name"].startswith("auxiliary_head.")}
     assert list(state) and set(state) == set(entries)
     for key, entry in entries.items():
         assert list(state[key].shape) == entry["shape"], key
