@@ -9,12 +9,12 @@ pub use preparation::ClassifierPreparation;
 
 use crate::{
     error::{Error, Result},
-    gpu::{Allocations, Frame, WeightStore},
+    gpu::{Allocations, Frame},
     image::{RgbImage, Views},
     models::{BuildOptions, Model},
     ops::TopK,
     platform::{self, Stopwatch},
-    session::{Device, FrameTimes, Session, SessionStats, Timing},
+    session::{Device, FrameTimes, Session, SessionStats, Timing, WeightStore},
     tensor::Tensor,
 };
 

@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     error::{Error, Result},
-    gpu::{Allocations, Frame, WeightStore},
+    gpu::{Allocations, Frame},
     graph::{Graph, Kind, Layout},
     image::{Preprocess, RgbImage},
     models::Model,
     ops::{ArgMax, Op},
     platform::Stopwatch,
-    session::{Device, FrameTimes, Preparation, Session, SessionStats, Timing},
+    session::{Device, FrameTimes, Preparation, Session, SessionStats, Timing, WeightStore},
     tensor::Tensor,
 };
 
@@ -130,6 +130,32 @@ impl Segmenter {
         self.finished(outputs, times)
     }
 
+    /// What the model makes of an input `(1, H, W, 3)` that was prepared elsewhere: its logits `(1, classes, h, w)`, and the classes of the
+    /// pixels of an image of height and width `image`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an input of a shape that the model does not take, or an image without pixels; those of
+    /// [`Segmenter::segment`].
+    pub async fn run(&mut self, input: &Tensor, image: [usize; 2]) -> Result<(Tensor, Segmentation)> {
+        let multiple = self.model.architecture.multiple();
+        let size = match *input.shape().dims() {
+            [1, height, width, 3] if [height, width].iter().all(|side| *side > 0 && side % multiple == 0) => [height, width],
+            _ => {
+                let reason =
+                    format!("the model takes inputs (1, H, W, 3) of sides divisible by {multiple}, not {}", input.shape());
+                return Err(Error::InvalidArgument(reason));
+            }
+        };
+        if image.contains(&0) {
+            return Err(Error::InvalidArgument("an image without pixels has no classes".into()));
+        }
+        let graph = graph(&self.model, size, image, &["class_map", "logits"])?;
+        let watch = Stopwatch::start();
+        let mut outputs = Session::with_weights(&graph, &self.device, &self.weights).await?.run(input).await?;
+        let logits = outputs.pop().ok_or_else(|| Error::InvalidArgument("the session gave no logits".into()))?;
+        Ok((logits, self.finished(outputs, FrameTimes { model: watch.elapsed(), ..FrameTimes::default() })?))
+    }
+
     /// The time of every dispatch or operator of a run on an image of the last one's size.
     ///
     /// # Errors
@@ -150,7 +176,7 @@ impl Segmenter {
             // The memory of the other goes first.
             self.ready = None;
             let preprocess = preprocess(&self.model, width, height)?;
-            let graph = graph(&self.model, preprocess.size, image)?;
+            let graph = graph(&self.model, preprocess.size, image, &["class_map"])?;
             let session = Session::with_weights(&graph, &self.device, &self.weights).await?;
             self.ready = Some(Ready { image, preprocess, session });
         }
@@ -193,7 +219,7 @@ impl SegmenterPreparation {
             return Err(Error::InvalidArgument(reason));
         }
         let size = model.preprocess.size;
-        let graph = graph(&model, size, size)?;
+        let graph = graph(&model, size, size, &["class_map"])?;
         if !options.large {
             affordable(&model, &graph)?;
         }
@@ -217,12 +243,16 @@ impl SegmenterPreparation {
         self.preparation.as_ref().map_or((0, 0), Preparation::uploaded)
     }
 
-    /// The segmenter, when all weights have arrived.
+    /// The segmenter, when all weights have arrived: with what images of any size need; see [`Preparation::warm`].
     ///
     /// # Errors
-    /// As [`SegmenterPreparation::upload`].
-    pub async fn finish(mut self) -> Result<Segmenter> {
-        self.upload().await?;
+    /// As [`SegmenterPreparation::upload`] and [`Preparation::warm`].
+    pub async fn finish(mut self, progress: impl FnMut(usize, usize)) -> Result<Segmenter> {
+        let preparation = match self.preparation.take() {
+            Some(preparation) => preparation,
+            None => Preparation::new(&self.graph, &self.device, &self.weights)?,
+        };
+        preparation.warm(progress).await?;
         Ok(self.into_segmenter())
     }
 
@@ -241,13 +271,13 @@ fn preprocess(model: &Model, width: u32, height: u32) -> Result<Preprocess> {
     Ok(preprocess)
 }
 
-/// The model for inputs of a size, up to the class map of images of another one.
-fn graph(model: &Model, input: [usize; 2], image: [usize; 2]) -> Result<Graph> {
+/// The model for inputs of a size, up to the class map of images of another one, with these outputs.
+fn graph(model: &Model, input: [usize; 2], image: [usize; 2], outputs: &[&str]) -> Result<Graph> {
     let mut graph = model.graph(&crate::models::BuildOptions { size: input, ..model.options(1) })?.select(&["logits"])?;
     let logits = graph.outputs()[0].value;
     let map = graph.op("class_map", ArgMax { through: input, size: image }, vec![logits])?;
     graph.output("class_map", map, Layout::Plain);
-    graph.select(&["class_map"])
+    graph.select(outputs)
 }
 
 /// Refuses what is so slow that one should know before.

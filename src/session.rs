@@ -4,12 +4,12 @@ mod preparation;
 
 use std::{sync::Arc, time::Duration};
 
-pub use preparation::Preparation;
+pub use preparation::{Preparation, WeightStore};
 
 use crate::{
     cpu::CpuExecutor,
     error::{Error, Result},
-    gpu::{self, AdapterSummary, Frame, GpuDevice, GpuExecutor, Pixels, WeightStore},
+    gpu::{self, AdapterSummary, Frame, GpuDevice, GpuExecutor, Pixels},
     graph::{Graph, Layout, arrange},
     image::{Preprocess, RgbImage},
     platform::Stopwatch,
@@ -162,7 +162,7 @@ impl Session {
         Self::with_weights(graph, device, &Arc::default()).await
     }
 
-    /// As [`Session::new`], sharing the weights on the GPU with other sessions of the same model on the same device.
+    /// As [`Session::new`], sharing the weights on the device with other sessions of the same model on the same device.
     ///
     /// # Errors
     /// As [`Session::new`].

@@ -175,7 +175,7 @@ impl Loader {
         };
         let task = match preparation {
             Preparation::Classifier(preparation) => preparation.finish(report).await.map(|it| Task::Classifier(Box::new(it))),
-            Preparation::Segmenter(preparation) => preparation.finish().await.map(|it| Task::Segmenter(Box::new(it))),
+            Preparation::Segmenter(preparation) => preparation.finish(report).await.map(|it| Task::Segmenter(Box::new(it))),
         };
         Ok(WebModel(task.map_err(to_js)?, WebDevice(self.device)))
     }
@@ -218,6 +218,13 @@ impl Task {
         match self {
             Self::Classifier(classifier) => Ok(classifier),
             Self::Segmenter(_) => Err(to_js(Error::InvalidArgument("this model tells the classes of pixels".into()))),
+        }
+    }
+
+    fn segmenter(&mut self) -> JsResult<&mut Segmenter> {
+        match self {
+            Self::Segmenter(segmenter) => Ok(segmenter),
+            Self::Classifier(_) => Err(to_js(Error::InvalidArgument("this model tells the classes of whole images".into()))),
         }
     }
 }
@@ -288,10 +295,20 @@ impl WebModel {
     /// As `classify`.
     pub async fn segment(&mut self, image: JsValue, width: u32, height: u32) -> JsResult<Object> {
         let image = Image::new(&self.1, image, width, height)?;
-        let Task::Segmenter(segmenter) = &mut self.0 else {
-            return Err(to_js(Error::InvalidArgument("this model tells the classes of whole images".into())));
-        };
-        segmentation_to_js(&segmenter.segment_frame(&image.frame(width, height)).await.map_err(to_js)?)
+        segmentation_to_js(&self.0.segmenter()?.segment_frame(&image.frame(width, height)).await.map_err(to_js)?)
+    }
+
+    /// The logits of an input that was prepared elsewhere, `[name, shape, data]`, and what `segment` gives, for an image of `width` x
+    /// `height` pixels.
+    ///
+    /// # Errors
+    /// As `segment`.
+    pub async fn run(&mut self, values: Vec<f32>, shape: Vec<u32>, width: u32, height: u32) -> JsResult<Array> {
+        let shape: Vec<usize> = shape.into_iter().map(|n| n as usize).collect();
+        let input = Tensor::from_f32(shape, values).map_err(to_js)?;
+        let (logits, map) = self.0.segmenter()?.run(&input, [height as usize, width as usize]).await.map_err(to_js)?;
+        let logits = tensors_to_js(vec![("logits".into(), logits)]).get(0);
+        Ok(Array::of2(&logits, &segmentation_to_js(&map)?.into()))
     }
 
     /// Which of `available` frames of a film a model of clips looks at.

@@ -13,6 +13,7 @@ use webmamba::{
         graph::{Graph, Layout},
         image::CropMode,
         ops::Add,
+        segment::SegmenterPreparation,
         session::Session,
     },
 };
@@ -249,13 +250,16 @@ fn mila_weights_that_are_not_numbers_are_an_error_on_every_device() {
     }
 }
 
-fn segmenter(device: &Device) -> Segmenter {
+fn dense_model() -> Model {
     let manifest = Manifest::load("upernet_micro");
     let mut config = manifest.config["backbone"].clone();
     config["model_type"] = "mambavision".into();
     let options = ModelOptions { size: Some([64, 64]), ..ModelOptions::default() };
-    let model = Model::new(Weights::from_tensors("micro", manifest.weights()), Some(&config.to_string()), &options).unwrap();
-    Segmenter::new(model, device, SegmenterOptions::default()).unwrap()
+    Model::new(Weights::from_tensors("micro", manifest.weights()), Some(&config.to_string()), &options).unwrap()
+}
+
+fn segmenter(device: &Device) -> Segmenter {
+    Segmenter::new(dense_model(), device, SegmenterOptions::default()).unwrap()
 }
 
 /// Of classes whose logits are as good as equal one device finds one, and another one the other.
@@ -285,6 +289,33 @@ fn class_maps_are_the_same_on_every_device() {
             let again = block_on(gpu.segment_frame(&frame)).unwrap();
             assert!(differing(&first.class_map, &want.class_map) * 10_000 < want.class_map.len(), "{image:?}");
             assert_eq!((again.class_map, gpu.allocations().unwrap()), (first.class_map, made));
+        }
+    }
+}
+
+/// What images of all sizes need is made once, before the first of them.
+#[test]
+fn images_of_other_sizes_find_weights_and_kernels_made() {
+    for device in [Device::Cpu, Device::Gpu(devices::lavapipe()), Device::Gpu(devices::swiftshader())] {
+        let mut kernels = (0, 0);
+        let preparation = SegmenterPreparation::new(dense_model(), &device, SegmenterOptions::default()).unwrap();
+        let mut segmenter = block_on(preparation.finish(|done, all| kernels = (done, all))).unwrap();
+        assert_eq!(kernels.0, kernels.1);
+        assert_eq!(kernels.1 > 0, matches!(device, Device::Gpu(_)));
+        let images = [photo("tiny_61x40.png"), stripes(3, 50)];
+        let mut made = |image: &RgbImage| {
+            block_on(segmenter.segment(image)).unwrap();
+            (segmenter.stats().unwrap().weights_bytes, segmenter.allocations())
+        };
+        let (weights, first) = made(&images[0]);
+        for image in [&images[1], &images[0]] {
+            let (now, allocations) = made(image);
+            assert_eq!(now, weights);
+            if let (Some(first), Some(now)) = (first, allocations) {
+                assert_eq!(now.pipelines, first.pipelines);
+                // Slots, parameters, the empty buffer and the readback of each; no pages of weights.
+                assert!(now.buffers - first.buffers < 40, "{} buffers", now.buffers - first.buffers);
+            }
         }
     }
 }

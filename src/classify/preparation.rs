@@ -5,11 +5,10 @@ use std::sync::Arc;
 use super::{Classifier, ClassifierOptions};
 use crate::{
     error::Result,
-    gpu::WeightStore,
     graph::Graph,
     models::{BuildOptions, Model},
     ops::TopK,
-    session::{Device, Preparation},
+    session::{Device, Preparation, WeightStore},
 };
 
 /// A classifier in the making: its weights may still be on their way.

@@ -1,4 +1,4 @@
-//! The name of the CPU's executor in builds without the feature `cpu`: none is ever made.
+//! The names of the CPU's executor and its weights in builds without the feature `cpu`: no executor is ever made.
 
 use crate::{
     cpu::StepTiming,
@@ -17,9 +17,8 @@ impl CpuExecutor {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`], always.
-    pub fn with_caps(_graph: &Graph, _caps: Caps) -> Result<Self> {
-        let reason = "this build runs models on GPUs only, as it was made without the feature `cpu`";
-        Err(Error::InvalidArgument(reason.into()))
+    pub fn with_weights(_graph: &Graph, _caps: Caps, _store: &WeightStore) -> Result<Self> {
+        Err(refused())
     }
 
     /// What it runs.
@@ -52,4 +51,23 @@ impl CpuExecutor {
     pub fn profile(&mut self, _inputs: &[&Tensor]) -> Result<(Vec<Tensor>, Vec<StepTiming>)> {
         match *self {}
     }
+}
+
+/// Weights on processor cores: none.
+#[derive(Debug, Default)]
+pub struct WeightStore(());
+
+impl WeightStore {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`], always.
+    pub(crate) fn warm(&self, _graph: &Graph, _caps: &Caps) -> Result<()> {
+        Err(refused())
+    }
+}
+
+fn refused() -> Error {
+    let reason = "this build runs models on GPUs only, as it was made without the feature `cpu`";
+    Error::InvalidArgument(reason.into())
 }

@@ -1,68 +1,18 @@
 //! Runs a program: everything is made at load, a run allocates nothing but what it hands out.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use webmamba_kernels::{Io, Region};
 
-use super::{StepTiming, caps, instruction_sets};
+use super::{StepTiming, WeightStore, block::Block, caps, instruction_sets, weights::Packed};
 use crate::{
     error::{Error, Result},
     graph::{Graph, check_inputs},
-    packed::PackedWeight,
-    passes,
-    plan::{self, Arena},
-    platform::{self, Memory, Stopwatch},
+    passes, plan,
+    platform::{self, Stopwatch},
     program::{BufId, BufRef, Cpu, Program, ProgramValue, cpu::Caps},
     tensor::{Bytes, DType, Tensor},
 };
-
-/// Memory whose parts are handed to kernels by address.
-#[derive(Debug)]
-struct Block {
-    memory: Memory,
-    /// The first value; every access goes through it.
-    start: *mut f32,
-    bytes: usize,
-}
-
-// SAFETY: it is plain memory; who touches which part when is the executor's business.
-unsafe impl Send for Block {}
-// SAFETY: as above.
-unsafe impl Sync for Block {}
-
-impl Block {
-    /// At least `bytes` of zeros, from a cache line on.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`] when there is no memory for them.
-    fn new(bytes: u64, what: &str) -> Result<Self> {
-        let none = || Error::OutOfMemory { what: what.to_owned(), bytes };
-        let bytes = usize::try_from(bytes.next_multiple_of(64).max(64)).map_err(|_| none())?;
-        let mut memory = Memory::zeroed(bytes).ok_or_else(none)?;
-        let start = memory.start().cast();
-        Ok(Self { memory, start, bytes })
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes as u64
-    }
-
-    /// A range, in values; it lies within the block.
-    fn region(&self, start: usize, len: usize) -> Region {
-        assert!((start + len) * 4 <= self.bytes, "{len} values at {start} do not fit {} bytes", self.bytes);
-        // SAFETY: the place lies within the block.
-        Region { start: unsafe { self.start.add(start) }, len }
-    }
-
-    /// Sets every value.
-    fn fill(&mut self, value: f32) {
-        // SAFETY: it is all of the block, and nothing runs while it is borrowed.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.start().cast::<f32>(), self.bytes / 4) }.fill(value);
-    }
-}
 
 /// A step with the addresses of its operands.
 #[derive(Debug)]
@@ -87,7 +37,8 @@ pub struct CpuExecutor {
     inputs: Vec<Region>,
     outputs: Vec<Region>,
     arena: Block,
-    weights: Weights,
+    /// Keeps its weights where they are.
+    weights: Vec<Arc<Packed>>,
     /// One piece a thread.
     scratch: Block,
     scratch_len: usize,
@@ -114,21 +65,20 @@ impl CpuExecutor {
     /// [`Error::InvalidArgument`] when the processor does not have the instruction set or a weight has not arrived;
     /// [`Error::OutOfMemory`] when there is no memory for it.
     pub fn with_caps(graph: &Graph, caps: Caps) -> Result<Self> {
-        let program = plan::lower::<Cpu>(graph, &caps)?;
-        let arena = plan::arena(&program);
-        Self::with_program(program, &arena, caps)
+        Self::with_weights(graph, caps, &WeightStore::default())
     }
 
-    /// Packs the weights of a program and binds its steps to memory.
+    /// As [`CpuExecutor::with_caps`], with the weights that the store holds; those that it lacks are packed into it.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] when there is no memory for it; [`Error::InvalidArgument`] when a weight has not arrived or the
-    /// processor does not have the instruction set.
-    pub(crate) fn with_program(mut program: Program<Cpu>, arena: &Arena, caps: Caps) -> Result<Self> {
+    /// As [`CpuExecutor::with_caps`].
+    pub fn with_weights(graph: &Graph, caps: Caps, store: &WeightStore) -> Result<Self> {
         if !instruction_sets().contains(&caps.isa) {
             return Err(Error::InvalidArgument(format!("this processor does not run {:?}", caps.isa)));
         }
-        let (weights, packed) = Weights::new(&mut program)?;
+        let mut program = plan::lower::<Cpu>(graph, &caps)?;
+        let arena = plan::arena(&program);
+        let (weights, packed) = store.pack(&mut program.weights)?;
         let memory = Block::new(arena.bytes, "preparing the activations")?;
         let place = |id: BufId| {
             let start = arena.offset_of[id.0].unwrap_or_default() / 4;
@@ -168,7 +118,7 @@ impl CpuExecutor {
 
     /// Bytes of the weights.
     pub fn weight_bytes(&self) -> u64 {
-        self.weights.bytes()
+        self.weights.iter().map(|packed| packed.bytes()).sum()
     }
 
     /// Bytes of the arena and of what the threads work in.
@@ -241,74 +191,5 @@ impl CpuExecutor {
             }
         };
         self.outputs.iter().zip(&self.program.outputs).map(result).collect()
-    }
-}
-
-/// The weights of a program in memory.
-#[derive(Debug)]
-struct Weights {
-    /// Those that had to be packed.
-    block: Block,
-    /// Those that are read where the checkpoint has them.
-    kept: Vec<Tensor>,
-}
-
-impl Weights {
-    /// Packs with all threads what has to be packed, and lets the host's copies of that go. With it comes where each weight is.
-    fn new(program: &mut Program<Cpu>) -> Result<(Self, Vec<Region>)> {
-        let (mut kept, mut starts, mut end) = (Vec::new(), Vec::new(), 0);
-        for weight in &program.weights {
-            if !weight.ready() {
-                // Says which one, and why.
-                weight.pack(&mut [])?;
-            }
-            starts.push(end);
-            match weight.as_it_is() {
-                Some(tensor) => kept.push(tensor.clone()),
-                None => end += weight.len().next_multiple_of(16),
-            }
-        }
-        let block = Block::new(end as u64 * 4, "preparing the weights")?;
-        let mut as_they_are = kept.iter();
-        let region = |(weight, start): (&PackedWeight, &usize)| match weight.as_it_is().and_then(|_| as_they_are.next()) {
-            // Only ever read: what a step reads is never what it writes.
-            Some(tensor) => Region { start: tensor.bytes().as_ptr().cast_mut().cast(), len: weight.len() },
-            None => block.region(*start, weight.len()),
-        };
-        let regions: Vec<Region> = program.weights.iter().zip(&starts).map(region).collect();
-        let (weights, places, failed) = (&program.weights, Places(&regions), Mutex::new(None));
-        platform::run_parts(weights.len(), platform::threads(), &|i, _| {
-            if weights[i].as_it_is().is_some() {
-                return;
-            }
-            let Region { start, len } = places.get(i);
-            // SAFETY: every packed weight has a region of its own, which nobody else looks at yet.
-            let packed = weights[i].pack(unsafe { std::slice::from_raw_parts_mut(start, len) });
-            weights[i].release();
-            if let Err(error) = packed {
-                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            }
-        });
-        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
-        program.weights.iter_mut().for_each(PackedWeight::forget);
-        Ok((Self { block, kept }, regions))
-    }
-
-    fn bytes(&self) -> u64 {
-        self.block.bytes() + self.kept.iter().map(|t| t.bytes().len() as u64).sum::<u64>()
-    }
-}
-
-/// Regions that threads look up.
-struct Places<'a>(&'a [Region]);
-
-// SAFETY: addresses; each thread uses those of its own parts.
-unsafe impl Sync for Places<'_> {}
-
-impl Places<'_> {
-    fn get(&self, i: usize) -> Region {
-        self.0[i]
     }
 }

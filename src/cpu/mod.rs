@@ -5,12 +5,16 @@
 #[cfg(not(feature = "cpu"))]
 mod absent;
 #[cfg(feature = "cpu")]
+mod block;
+#[cfg(feature = "cpu")]
 mod executor;
+#[cfg(feature = "cpu")]
+mod weights;
 
 #[cfg(not(feature = "cpu"))]
-pub use absent::CpuExecutor;
+pub use absent::{CpuExecutor, WeightStore};
 #[cfg(feature = "cpu")]
-pub use executor::CpuExecutor;
+pub use {executor::CpuExecutor, weights::WeightStore};
 
 use std::time::Duration;
 

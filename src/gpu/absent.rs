@@ -124,6 +124,14 @@ impl WeightStore {
         match *gpu {}
     }
 
+    /// Nothing, as there is no device.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) async fn warm(&self, gpu: &GpuDevice, _program: &mut Program, _progress: impl FnMut(usize, usize)) -> Result<()> {
+        match *gpu {}
+    }
+
     /// False.
     pub fn holds(&self, _key: &str) -> bool {
         false

@@ -11,6 +11,7 @@ use crate::{
         frame::FrameStage,
         launch::{Binding, Launch, launches},
         profiler::Timestamps,
+        weights::Placed,
     },
     graph::check_inputs,
     image::Preprocess,
@@ -46,7 +47,7 @@ pub struct GpuExecutor {
     padded: Vec<f32>,
     frames: Option<FrameStage>,
     /// Keeps the pages alive.
-    _weights: Arc<WeightStore>,
+    _weights: Vec<Placed>,
 }
 
 impl GpuExecutor {
@@ -90,16 +91,20 @@ impl GpuExecutor {
         }
         let nothing = gpu.buffer("nothing", 256, BufferUsages::STORAGE).await?;
         let slot_of = |id: usize| plan.slot_of[id].and_then(|s| slots.get(s)).unwrap_or(&nothing);
+        let mut placed = Vec::with_capacity(program.weights.len());
+        for weight in &program.weights {
+            let place = weights.get(weight.key()).filter(|place| place.bytes == weight.bytes());
+            placed.push(place.ok_or_else(|| Error::Gpu {
+                reason: format!("weight `{}` was not uploaded, or that of another model was", weight.name()),
+            })?);
+        }
         let bound = |read: &BufRef| match read {
             BufRef::Buffer(id) => Ok(Binding::whole(slot_of(id.0))),
             BufRef::Nothing => Ok(Binding::whole(&nothing)),
             BufRef::Weight(id) => {
-                let weight = &program.weights[id.0];
-                let place = weights.get(weight.key()).filter(|place| place.bytes == weight.bytes());
-                let place = place.ok_or_else(|| Error::Gpu {
-                    reason: format!("weight `{}` was not uploaded, or that of another model was", weight.name()),
-                })?;
-                Ok(Binding { buffer: place.buffer, offset: place.offset, size: std::num::NonZeroU64::new(place.bytes) })
+                let place: &Placed = &placed[id.0];
+                let size = std::num::NonZeroU64::new(place.bytes);
+                Ok(Binding { buffer: place.buffer().clone(), offset: place.offset, size })
             }
         };
         let (launches, params) = launches(&gpu, &program.dispatches, bound, progress).await?;
@@ -116,7 +121,7 @@ impl GpuExecutor {
         let staging = gpu.buffer("readback", staging_bytes.max(16), BufferUsages::MAP_READ | BufferUsages::COPY_DST).await?;
         gpu.check()?;
         let (others, padded) = ([params, nothing], Vec::new());
-        Ok(Self { gpu, program, plan, slots, launches, readbacks, staging, others, padded, frames: None, _weights: weights })
+        Ok(Self { gpu, program, plan, slots, launches, readbacks, staging, others, padded, frames: None, _weights: placed })
     }
 
     /// The program that runs.

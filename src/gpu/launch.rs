@@ -41,23 +41,33 @@ impl Binding {
     }
 }
 
-/// The launches of some dispatches, and the buffer of their parameters. `bound` says what is behind each reference;
-/// `progress` hears how many of how many are made.
-pub(super) async fn launches(
+/// The pipelines of some dispatches, those made before and the others; `progress` hears how many of how many there are.
+pub(super) async fn pipelines(
     gpu: &GpuDevice,
     dispatches: &[Dispatch],
-    bound: impl Fn(&BufRef) -> Result<Binding>,
     mut progress: impl FnMut(usize, usize),
-) -> Result<(Vec<Launch>, Buffer)> {
-    let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
-    let block_bytes = |dispatch: &Dispatch| (dispatch.params.bytes.len() as u64).next_multiple_of(16);
-    let total: u64 = dispatches.iter().map(|d| block_bytes(d).next_multiple_of(align)).sum();
-    let params = gpu.buffer("parameters", total.max(16), BufferUsages::UNIFORM | BufferUsages::COPY_DST).await?;
+) -> Result<Vec<Pipeline>> {
     let mut pipelines = Vec::with_capacity(dispatches.len());
     for dispatch in dispatches {
         pipelines.push(gpu.pipeline(dispatch).await?);
         progress(pipelines.len(), dispatches.len());
     }
+    Ok(pipelines)
+}
+
+/// The launches of some dispatches, and the buffer of their parameters. `bound` says what is behind each reference;
+/// `progress` is that of [`pipelines`].
+pub(super) async fn launches(
+    gpu: &GpuDevice,
+    dispatches: &[Dispatch],
+    bound: impl Fn(&BufRef) -> Result<Binding>,
+    progress: impl FnMut(usize, usize),
+) -> Result<(Vec<Launch>, Buffer)> {
+    let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
+    let block_bytes = |dispatch: &Dispatch| (dispatch.params.bytes.len() as u64).next_multiple_of(16);
+    let total: u64 = dispatches.iter().map(|d| block_bytes(d).next_multiple_of(align)).sum();
+    let params = gpu.buffer("parameters", total.max(16), BufferUsages::UNIFORM | BufferUsages::COPY_DST).await?;
+    let pipelines = pipelines(gpu, dispatches, progress).await?;
     let mut blocks = vec![0u8; total as usize];
     let mut offset = 0u64;
     let mut launches = Vec::with_capacity(dispatches.len());

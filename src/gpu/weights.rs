@@ -2,15 +2,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use wgpu::{Buffer, BufferUsages};
 
 use crate::{
     error::{Error, Result},
-    gpu::GpuDevice,
+    gpu::{GpuDevice, launch},
     packed::PackedWeight,
+    program::Program,
 };
 
 /// WebGPU's alignment of binding offsets.
@@ -20,12 +21,29 @@ const PAGE: u64 = 256 << 20;
 /// Bytes handed to the queue before it is flushed, which bounds the staging memory.
 const FLUSH: u64 = 16 << 20;
 
-/// A weight's place.
+/// A weight's place. The page stays as long as somebody has it.
 #[derive(Debug, Clone)]
 pub(super) struct Placed {
-    pub(super) buffer: Buffer,
+    page: Arc<Page>,
     pub(super) offset: u64,
     pub(super) bytes: u64,
+}
+
+impl Placed {
+    pub(super) fn buffer(&self) -> &Buffer {
+        &self.page.0
+    }
+}
+
+/// Memory of weights.
+#[derive(Debug)]
+struct Page(Buffer);
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // A browser would otherwise keep the memory until its garbage collector comes by.
+        self.0.destroy();
+    }
 }
 
 /// The weights of a model on a device. Sessions of other batch or input sizes share it.
@@ -38,10 +56,16 @@ pub struct WeightStore {
 struct Pages {
     /// The device that has them.
     device: Option<wgpu::Device>,
-    /// By [`PackedWeight::key`].
+    all: Vec<Filled>,
+}
+
+/// A page and what lies in it.
+#[derive(Debug)]
+struct Filled {
+    page: Arc<Page>,
+    /// By [`PackedWeight::key`]; those that are on their way are not here yet.
     placed: HashMap<String, Placed>,
-    buffers: Vec<Buffer>,
-    /// Where the next weight goes in the last buffer.
+    /// Where the next weight goes.
     next: u64,
 }
 
@@ -52,6 +76,9 @@ impl WeightStore {
     /// [`Error::OutOfMemory`] when the device cannot hold them, [`Error::DeviceLost`] when it went away.
     pub(crate) async fn upload(&self, gpu: &GpuDevice, weights: &mut [PackedWeight]) -> Result<()> {
         self.belongs_to(gpu)?;
+        // Pages of sessions that are no more, such as tables for another size of input, go unless these weights are there.
+        let used = |filled: &Filled| weights.iter().any(|weight| filled.placed.contains_key(weight.key()));
+        self.lock().all.retain(|filled| Arc::strong_count(&filled.page) > 1 + filled.placed.len() || used(filled));
         let missing = weights.iter().filter(|w| !self.holds(w.key()));
         let mut left: u64 = missing.map(|w| w.bytes().next_multiple_of(ALIGN)).sum();
         let mut packed: Vec<f32> = Vec::new();
@@ -66,16 +93,16 @@ impl WeightStore {
                 continue;
             }
             let bytes = weight.bytes();
-            let (buffer, offset) = self.place(gpu, bytes, left).await?;
+            let (page, offset) = self.place(gpu, bytes, left).await?;
             left -= bytes.next_multiple_of(ALIGN);
             packed.clear();
             packed.resize(weight.len(), 0.0);
             weight.pack(&mut packed)?;
             weight.release();
             let watch = gpu.watch();
-            gpu.queue.write_buffer(&buffer, offset, bytemuck::cast_slice(&packed));
+            gpu.queue.write_buffer(&page.0, offset, bytemuck::cast_slice(&packed));
             answers.push(watch.close());
-            sent.push((i, Placed { buffer, offset, bytes }));
+            sent.push((i, Placed { page, offset, bytes }));
             pending += bytes;
             if pending >= FLUSH {
                 pending = 0;
@@ -96,10 +123,22 @@ impl WeightStore {
         gpu.check()
     }
 
+    /// Brings to a device what programs for other sizes of input share with this one: weights, and kernels, of which `progress` hears how
+    /// many of how many are ready.
+    ///
+    /// # Errors
+    /// As [`WeightStore::upload`]; [`Error::Gpu`] when a kernel is rejected.
+    pub(crate) async fn warm(&self, gpu: &GpuDevice, program: &mut Program, progress: impl FnMut(usize, usize)) -> Result<()> {
+        self.upload(gpu, &mut program.weights).await?;
+        launch::pipelines(gpu, &program.dispatches, progress).await.map(|_| ())
+    }
+
     /// What was sent is on the device: the host lets go of its copies.
     fn arrived(&self, weights: &mut [PackedWeight], sent: &mut Vec<(usize, Placed)>) {
         for (i, placed) in sent.drain(..) {
-            self.lock().placed.insert(weights[i].key().to_owned(), placed);
+            if let Some(filled) = self.lock().all.iter_mut().find(|filled| Arc::ptr_eq(&filled.page, &placed.page)) {
+                filled.placed.insert(weights[i].key().to_owned(), placed);
+            }
             weights[i].forget();
         }
     }
@@ -120,43 +159,31 @@ impl WeightStore {
     }
 
     /// Room for `bytes`, with `left` bytes to come in all.
-    async fn place(&self, gpu: &GpuDevice, bytes: u64, left: u64) -> Result<(Buffer, u64)> {
-        {
-            let mut pages = self.lock();
-            let next = pages.next;
-            let fitting = pages.buffers.last().filter(|page| next + bytes <= page.size()).cloned();
-            if let Some(page) = fitting {
-                pages.next = (next + bytes).next_multiple_of(ALIGN);
-                return Ok((page, next));
-            }
+    async fn place(&self, gpu: &GpuDevice, bytes: u64, left: u64) -> Result<(Arc<Page>, u64)> {
+        if let Some(filled) = self.lock().all.iter_mut().find(|filled| filled.next + bytes <= filled.page.0.size()) {
+            let offset = filled.next;
+            filled.next = (offset + bytes).next_multiple_of(ALIGN);
+            return Ok((filled.page.clone(), offset));
         }
         let size = left.min(PAGE).max(bytes);
-        let page = gpu.buffer("weights", size, BufferUsages::STORAGE | BufferUsages::COPY_DST).await?;
-        let mut pages = self.lock();
-        pages.buffers.push(page.clone());
-        pages.next = bytes.next_multiple_of(ALIGN);
+        let page = Arc::new(Page(gpu.buffer("weights", size, BufferUsages::STORAGE | BufferUsages::COPY_DST).await?));
+        let next = bytes.next_multiple_of(ALIGN);
+        self.lock().all.push(Filled { page: page.clone(), placed: HashMap::new(), next });
         Ok((page, 0))
     }
 
     /// True when the weight with this key is on the device.
     pub fn holds(&self, key: &str) -> bool {
-        self.lock().placed.contains_key(key)
+        self.get(key).is_some()
     }
 
     /// Where a weight is.
     pub(super) fn get(&self, key: &str) -> Option<Placed> {
-        self.lock().placed.get(key).cloned()
+        self.lock().all.iter().find_map(|filled| filled.placed.get(key).cloned())
     }
 
     fn lock(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for WeightStore {
-    fn drop(&mut self) {
-        // A browser would otherwise keep the memory until its garbage collector comes by.
-        self.lock().buffers.iter().for_each(Buffer::destroy);
     }
 }
 

@@ -6,12 +6,19 @@ use super::{Device, Executor, Session};
 use crate::{
     cpu::{self, CpuExecutor},
     error::{Error, Result},
-    gpu::{GpuDevice, GpuExecutor, WeightStore},
+    gpu::{self, GpuDevice, GpuExecutor},
     graph::{Graph, Kind, Node},
     packed::PackedWeight,
     passes, plan,
     program::Program,
 };
+
+/// The weights of a model on one device. Sessions for other batch or input sizes share it.
+#[derive(Debug, Default)]
+pub struct WeightStore {
+    gpu: Arc<gpu::WeightStore>,
+    cpu: cpu::WeightStore,
+}
 
 /// A session in the making: its weights may still be on their way.
 #[derive(Debug)]
@@ -45,7 +52,7 @@ impl Preparation {
     /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
     pub async fn upload(&mut self) -> Result<()> {
         match &mut self.gpu {
-            Some((gpu, program)) => self.weights.upload(gpu, &mut program.weights).await,
+            Some((gpu, program)) => self.weights.gpu.upload(gpu, &mut program.weights).await,
             None => Ok(()),
         }
     }
@@ -53,7 +60,7 @@ impl Preparation {
     /// Bytes of weights on the device, and of all weights.
     pub fn uploaded(&self) -> (u64, u64) {
         let Some((_, program)) = &self.gpu else { return (0, 0) };
-        let bytes = program.weights.iter().filter(|w| self.weights.holds(w.key())).map(PackedWeight::bytes).sum();
+        let bytes = program.weights.iter().filter(|w| self.weights.gpu.holds(w.key())).map(PackedWeight::bytes).sum();
         (bytes, program.weight_bytes())
     }
 
@@ -62,22 +69,41 @@ impl Preparation {
     /// # Errors
     /// Those of [`GpuExecutor::new`]; [`Error::InvalidArgument`] when weights are still missing.
     pub async fn finish(self, progress: impl FnMut(usize, usize)) -> Result<Session> {
-        let missing = |node: &Node| matches!(&node.kind, Kind::Constant(tensor) if !tensor.ready());
-        if let Some(node) = self.graph.nodes().iter().find(|node| missing(node)) {
-            return Err(Error::InvalidArgument(format!("the weight `{}` has not arrived", node.name)));
-        }
+        self.arrived()?;
         let outputs = self.graph.outputs().iter().map(|o| (o.name.clone(), o.layout)).collect();
         let macs = self.graph.macs();
         let executor = match self.gpu {
-            None => Executor::Cpu(Box::new(CpuExecutor::with_caps(&self.graph, cpu::caps())?)),
+            None => Executor::Cpu(Box::new(CpuExecutor::with_weights(&self.graph, cpu::caps(), &self.weights.cpu)?)),
             Some((gpu, program)) => {
                 // From here on the program has everything; constants of the graph would only keep memory.
                 drop(self.graph);
                 let plan = plan::plan(&program);
-                Executor::Gpu(Box::new(GpuExecutor::with_plan(gpu, program, self.weights, plan, progress).await?))
+                Executor::Gpu(Box::new(GpuExecutor::with_plan(gpu, program, self.weights.gpu.clone(), plan, progress).await?))
             }
         };
         Ok(Session { executor, outputs, macs })
+    }
+
+    /// What sessions for other sizes of input need as well, when all weights have arrived: weights as the device reads them, and
+    /// kernels, of which `progress` hears how many of how many are ready.
+    ///
+    /// # Errors
+    /// As [`Preparation::finish`].
+    pub async fn warm(self, progress: impl FnMut(usize, usize)) -> Result<()> {
+        self.arrived()?;
+        match self.gpu {
+            None => self.weights.cpu.warm(&self.graph, &cpu::caps()),
+            Some((gpu, mut program)) => self.weights.gpu.warm(&gpu, &mut program, progress).await,
+        }
+    }
+
+    /// Names a weight that is still missing.
+    fn arrived(&self) -> Result<()> {
+        let missing = |node: &&Node| matches!(&node.kind, Kind::Constant(tensor) if !tensor.ready());
+        match self.graph.nodes().iter().find(missing) {
+            Some(node) => Err(Error::InvalidArgument(format!("the weight `{}` has not arrived", node.name))),
+            None => Ok(()),
+        }
     }
 }
 
