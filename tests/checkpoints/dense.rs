@@ -10,7 +10,7 @@ use super::{
     expected, logits_of,
 };
 use webmamba::{
-    Device, Error, Model, ModelOptions, Segmenter, SegmenterOptions, Tensor, Weights,
+    Device, Error, Model, ModelOptions, RgbImage, Segmenter, SegmenterOptions, Tensor, Weights,
     low_level::{graph::Kind, image::CropMode, models::Head},
 };
 
@@ -121,6 +121,69 @@ fn what_the_head_lacks_is_named() {
     match open(&manifest, more) {
         Err(Error::WeightMismatch { report, .. }) => assert!(report.unread[0].contains("lateral_convs.3"), "{report}"),
         other => panic!("{other:?}"),
+    }
+}
+
+/// The fixture with a last layer for so many classes.
+fn with_classes(manifest: &Manifest, classes: usize) -> Result<Model, Error> {
+    let mut tensors = manifest.weights();
+    for (key, tensor) in tensors.iter_mut().filter(|(key, _)| key.starts_with("decode_head.conv_seg")) {
+        let shape = if key.ends_with("bias") { vec![classes] } else { vec![classes, 32, 1, 1] };
+        *tensor = Tensor::from_f32(shape.clone(), vec![0.1; shape.iter().product()]).unwrap();
+    }
+    open(manifest, tensors)
+}
+
+#[test]
+fn classes_are_as_many_as_the_last_layer_has() {
+    let manifest = Manifest::load("upernet_micro");
+    let model = with_classes(&manifest, 150).unwrap();
+    assert_eq!((model.architecture.num_classes(), model.labels.get(20)), (150, Some("car")));
+    let model = with_classes(&manifest, 21).unwrap();
+    assert_eq!((model.architecture.num_classes(), model.labels.get(20)), (21, None));
+    // A class is a byte.
+    assert!(Segmenter::new(with_classes(&manifest, 255).unwrap(), &Device::Cpu, SegmenterOptions::default()).is_ok());
+    let error = Segmenter::new(with_classes(&manifest, 256).unwrap(), &Device::Cpu, SegmenterOptions::default());
+    assert!(error.unwrap_err().to_string().contains("255 classes apart, not 256"));
+}
+
+#[test]
+fn layers_of_other_widths_are_named() {
+    let manifest = Manifest::load("upernet_micro");
+    let mut tensors = manifest.weights();
+    for (_, tensor) in tensors.iter_mut().filter(|(key, _)| key == "decode_head.fpn_bottleneck.conv.weight") {
+        *tensor = Tensor::from_f32([32, 96, 3, 3], vec![0.0; 32 * 96 * 9]).unwrap();
+    }
+    let error = open(&manifest, tensors).unwrap_err().to_string();
+    assert!(error.contains("decode_head.fpn_bottleneck.conv.weight"), "{error}");
+}
+
+#[test]
+fn sizes_that_cannot_be_are_errors_and_thin_images_are_not() {
+    let manifest = Manifest::load("upernet_micro");
+    let sized = |size| {
+        let options = ModelOptions { size: Some(size), ..ModelOptions::default() };
+        Model::new(Weights::from_tensors("dense", manifest.weights()), Some(&config(&manifest)), &options)
+    };
+    for size in [[0, 0], [100_000, 64]] {
+        assert!(sized(size).is_err(), "{size:?}");
+    }
+    let mut segmenter = Segmenter::new(sized([32, 32]).unwrap(), &Device::Cpu, SegmenterOptions::default()).unwrap();
+    for [width, height] in [[1, 1], [1, 700], [700, 2]] {
+        let image = RgbImage::new(width, height, vec![90; (width * height * 3) as usize]).unwrap();
+        let map = pollster::block_on(segmenter.segment(&image)).unwrap();
+        assert_eq!([map.width, map.height], [width as usize, height as usize]);
+    }
+    let run = |segmenter: &mut Segmenter, shape: &[usize], image| {
+        let input = Tensor::from_f32(shape, vec![0.0; shape.iter().product()]).unwrap();
+        pollster::block_on(segmenter.run(&input, image))
+            .map(|(logits, map)| (logits.shape().dims().to_vec(), map.class_map.len()))
+    };
+    assert_eq!(run(&mut segmenter, &[1, 64, 96, 3], [10, 7]).unwrap(), (vec![1, 6, 16, 24], 70));
+    for (shape, image) in
+        [([2, 64, 96, 3], [10, 7]), ([1, 64, 96, 4], [10, 7]), ([1, 0, 96, 3], [10, 7]), ([1, 64, 96, 3], [0, 7])]
+    {
+        assert!(matches!(run(&mut segmenter, &shape, image), Err(Error::InvalidArgument(_))), "{shape:?}");
     }
 }
 

@@ -1,6 +1,8 @@
-//! Label files.
+//! Label files, and the colours of classes.
 
-use webmamba::{Error, Labels};
+use std::collections::HashSet;
+
+use webmamba::{Error, Labels, low_level::labels::palette};
 
 fn all(labels: &Labels) -> Vec<&str> {
     (0..labels.len()).filter_map(|i| labels.get(i)).collect()
@@ -114,5 +116,16 @@ fn errors_name_the_source_and_the_place() {
             matches!(error, Error::Config { .. }) && message.contains("names.txt") && message.contains(place),
             "{text}: {message}"
         );
+    }
+}
+
+/// Those of ADE20K's authors where there are as many classes; of other numbers all apart.
+#[test]
+fn every_class_has_a_colour_of_its_own() {
+    let ade20k = palette(150);
+    assert_eq!((ade20k.len(), ade20k[0], ade20k[2], ade20k[149]), (150, [120, 120, 120], [6, 230, 230], [92, 0, 255]));
+    for classes in [0, 1, 6, 21, 255] {
+        let colours: HashSet<[u8; 3]> = palette(classes).into_iter().collect();
+        assert_eq!(colours.len(), classes);
     }
 }

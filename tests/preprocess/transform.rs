@@ -104,6 +104,27 @@ fn bilinear_resize_equals_opencv() {
     }
 }
 
+/// The sizes that mmsegmentation's test pipeline scales images to, with their shapes kept, and OpenCV's bytes at them.
+#[test]
+fn dense_models_see_the_bytes_of_opencv() {
+    for case in json("opencv.json")["cases"].as_array().unwrap() {
+        let mut image = photo(case["file"].as_str().unwrap());
+        if let Some(crop) = case["crop"].as_array() {
+            let [x, y, width, height] = [0, 1, 2, 3].map(|i| crop[i].as_u64().unwrap() as usize);
+            let rows = image.pixels().chunks(image.width() as usize * 3).skip(y).take(height);
+            let pixels = rows.flat_map(|row| row[x * 3..][..width * 3].to_vec()).collect();
+            image = RgbImage::new(width as u32, height as u32, pixels).unwrap();
+        }
+        let limits = pair(&case["limits"]).map(|n| n as usize);
+        let one_number = Preprocess { mean: [0.0; 3], std: [1.0; 3], ..Preprocess::dense(limits[1]) };
+        for transform in [one_number.clone(), Preprocess { size: limits, ..one_number }] {
+            let transform = transform.for_image(image.width(), image.height());
+            assert_eq!(transform.size.map(|n| n as i64), pair(&case["resized"]), "{case}");
+            assert_eq!(sha256(&levels(&transform, &image)), case["sha256"], "{case}");
+        }
+    }
+}
+
 #[test]
 fn bilinear_resize_of_extreme_shapes() {
     for (w, h) in [(1, 1), (10_000, 1), (1, 10_000), (2, 1), (1, 3)] {
