@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "models/maps.rs"]
+mod maps;
 
 use std::sync::Arc;
 
 use common::{
-    manifest::{Case, Manifest, channels_last, rel_err},
+    manifest::{self, Case, Manifest, channels_last, rel_err},
     runtimes::{self, Runtime},
 };
 use libtest_mimic::{Arguments, Trial};
@@ -131,6 +133,13 @@ fn main() {
             let run = run.clone();
             trials.push(Trial::test(format!("{name} module by module on {runtime}"), move || {
                 check_trace(name, &*run);
+                Ok(())
+            }));
+        }
+        for (name, widths) in maps::BACKBONES {
+            let run = run.clone();
+            trials.push(Trial::test(format!("{name} below a dense head on {runtime}"), move || {
+                maps::check(name, widths, &*run);
                 Ok(())
             }));
         }

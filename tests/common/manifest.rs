@@ -52,6 +52,7 @@ pub struct Case {
 /// Names of expected arrays, for [`Manifest::expected`].
 #[derive(Debug, Clone, Deserialize)]
 pub struct Expect {
+    #[serde(default)]
     pub logits: String,
     #[serde(default)]
     pub pooled: Option<String>,
