@@ -53,7 +53,7 @@ export class Calls {
 
   /** Takes no more calls and waits for those that have begun. */
   async end(): Promise<void> {
-    this.#end.abort(new DisposedError('The classifier was disposed; load the model again.'));
+    this.#end.abort(new DisposedError('The model was disposed; load it again.'));
     await Promise.all(this.#begun);
     await this.#last;
   }

@@ -1,16 +1,16 @@
-/// <reference lib="esnext.disposable" preserve="true" />
 /** The package's main class. */
 import { Calls, inTurn } from './calls.js';
 import { normalised } from './embedding.js';
 import type { Engine, RawResult } from './engine.js';
-import { InvalidOptionError, WebmambaError } from './errors.js';
+import { InvalidOptionError } from './errors.js';
 import { toPicture, type Picture, type View } from './frames.js';
 import { loadEngine } from './loading.js';
+import { LoadedModel } from './model.js';
 import { checkClassify, checkClip, checkEmbed, checkFeatures, checkVideo, classesOf } from './options.js';
 import { frames } from './stream.js';
 import type {
   Classification, ClassifyOptions, ClipOptions, EmbedOptions, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource,
-  Prediction, ProfileEntry, VideoClassification, VideoOptions, VideoSource,
+  Prediction, VideoClassification, VideoOptions, VideoSource,
 } from './types.js';
 import { FrameCount, Smoothing } from './video.js';
 
@@ -30,14 +30,16 @@ interface Plan {
 }
 
 /** A model that is ready to classify images. */
-export class ImageClassifier {
+export class ImageClassifier extends LoadedModel {
   readonly #engine: Engine;
-  readonly #calls = new Calls();
+  readonly #calls: Calls;
 
   /** For {@link ImageClassifier.load}. */
   protected constructor(engine: object) {
-    if (!engine) throw new WebmambaError('Classifiers are made by ImageClassifier.load(), not by `new`.');
+    const calls = new Calls();
+    super(engine, calls);
     this.#engine = engine as Engine;
+    this.#calls = calls;
   }
 
   /**
@@ -53,16 +55,6 @@ export class ImageClassifier {
    */
   static async load(source: ModelSource = 'mamba_vision_nano', options: LoadOptions = {}): Promise<ImageClassifier> {
     return new this(await loadEngine(source, options, false));
-  }
-
-  /** The model, its device and the memory it takes. */
-  get info(): ModelInfo {
-    return this.#engine.info;
-  }
-
-  /** Resolves with the reason when the device goes away. Pending and later calls then fail; load the model again. */
-  get lost(): Promise<Error> {
-    return this.#engine.lost;
   }
 
   /**
@@ -203,29 +195,6 @@ export class ImageClassifier {
       const picture = await toPicture(source, signal);
       return this.#calls.next(() => this.#engine.features(picture), signal, () => picture.close());
     });
-  }
-
-  /**
-   * Milliseconds of every kernel launch (WebGPU, where the adapter has timestamps) or operator (CPU) of one run. They do not
-   * depend on the image.
-   */
-  async profile(): Promise<ProfileEntry[]> {
-    return this.#calls.begin(() => this.#calls.next(() => this.#engine.profile()));
-  }
-
-  /** Objects made on the device so far (buffers, bind groups, pipelines), for tests of leaks; empty on the CPU. */
-  async allocations(): Promise<number[]> {
-    return this.#calls.begin(() => this.#calls.next(() => this.#engine.allocations()));
-  }
-
-  /** Gives back all memory. Waits for calls in progress; later ones fail with {@link DisposedError}. */
-  async dispose(): Promise<void> {
-    await this.#calls.end();
-    await this.#engine.dispose();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.dispose();
   }
 }
 

@@ -39,6 +39,10 @@ export interface RawMap {
   readback: number;
 }
 
+export interface RawPrepared extends RawMap {
+  logits: HostTensor;
+}
+
 export interface RunOptions {
   scores: boolean;
   map: boolean;
@@ -57,6 +61,8 @@ export interface Engine {
   /** What it says of a film of `available` frames; `pictures` are those that {@link frames} names. */
   clip(pictures: readonly Picture[], available: number, scores: boolean): Promise<RawResult>;
   segment(picture: Picture): Promise<RawMap>;
+  /** The same of an input that is ready, for an image of this size, with the logits. */
+  prepared(input: HostTensor, width: number, height: number): Promise<RawPrepared>;
   features(picture: Picture): Promise<Features>;
   /** What the head takes. */
   embed(picture: Picture): Promise<Float32Array>;
@@ -221,6 +227,13 @@ export class LocalEngine implements Engine {
     return this.#withImage(picture, async (image, width, height, capture) => ({ ...((await this.#model.segment(image, width, height)) as RawMap), capture }));
   }
 
+  prepared({ data, shape }: HostTensor, width: number, height: number): Promise<RawPrepared> {
+    return this.#guarded(async () => {
+      const [logits, map] = (await this.#model.run(data, Uint32Array.from(shape), width, height)) as [RawTensor, RawMap];
+      return { ...map, logits: hostTensor(logits), capture: 0 };
+    });
+  }
+
   async features(picture: Picture): Promise<Features> {
     const get = await this.#tensors(picture, false);
     return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
@@ -233,8 +246,8 @@ export class LocalEngine implements Engine {
   /** What the model sees, by name: all of it, or `pooled` alone. */
   #tensors(picture: Picture, pooled: boolean): Promise<(name: string) => HostTensor> {
     return this.#withImage(picture, async (image, width, height) => {
-      const list = (await this.#model.features(image, width, height, pooled)) as [string, Uint32Array, Float32Array][];
-      const tensors = new Map(list.map(([name, shape, data]) => [name, { shape: [...shape], data }]));
+      const list = (await this.#model.features(image, width, height, pooled)) as RawTensor[];
+      const tensors = new Map(list.map((tensor) => [tensor[0], hostTensor(tensor)]));
       return (name) => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
     });
   }
@@ -298,6 +311,11 @@ export class LocalEngine implements Engine {
     }
   }
 }
+
+/** A tensor as the module gives it: name, shape, values. */
+type RawTensor = [string, Uint32Array, Float32Array];
+
+const hostTensor = ([, shape, data]: RawTensor): HostTensor => ({ shape: [...shape], data });
 
 /** The class of the highest score of those that are 1 in `among`. */
 function bestOf(scores: Float32Array, among: Uint8Array): number | undefined {

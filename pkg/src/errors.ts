@@ -63,7 +63,7 @@ export class DownloadError extends WebmambaError {
   override readonly code = 'download';
 }
 
-/** The classifier was disposed. */
+/** The model was disposed. */
 export class DisposedError extends WebmambaError {
   override name = 'DisposedError';
   override readonly code = 'disposed';

@@ -92,6 +92,19 @@ export const checkClip = (options: unknown) => check('classifyClip', options, CL
 export const checkVideo = (options: unknown) => check('classifyVideo', options, VIDEO);
 export const checkSegment = (options: unknown) => check('segment', options, EMBED);
 export const checkSegmentVideo = (options: unknown) => check('segmentVideo', options, { ...EMBED, maxFps });
+/** An input of a dense model, and of what image it is. */
+export function checkRun(input: unknown, options: unknown): void {
+  const { shape, data } = (isObject(input) ? input : {}) as { shape?: unknown; data?: unknown };
+  const [batch, height, width, channels] = Array.isArray(shape) && shape.every(pixels) ? (shape as number[]) : [];
+  const values = batch === 1 && channels === 3 && tag(data) === 'Float32Array' && (data as Float32Array).length;
+  if (!values || values !== (height ?? 0) * (width ?? 0) * 3) {
+    throw new InvalidOptionError('run: the input must be { shape: [1, height, width, 3], data }, with a Float32Array of as many values.');
+  }
+  const side: Rule = ['a number of pixels', pixels];
+  check('run', options, { width: side, height: side, signal });
+  const given = options as Record<string, unknown>;
+  if (!given.width || !given.height) throw new InvalidOptionError('run: `width` and `height` of the image must be given.');
+}
 export const checkFeatures = (options: unknown) => check('features', options, { signal });
 export const checkInit = (options: unknown) => check('init', options, { base: address, wasm });
 

@@ -1,12 +1,12 @@
 /** A model in a worker: the same engine behind messages. */
 import { asset } from './assets.js';
-import type { Engine, RawMap, RawResult, RunOptions } from './engine.js';
+import type { Engine, RawMap, RawPrepared, RawResult, RunOptions } from './engine.js';
 import { DisposedError, WorkerError } from './errors.js';
 import { unreadable, type Picture } from './frames.js';
 import type { Located } from './locate.js';
 import { tag } from './options.js';
 import { fromPlain, type PlainError } from './plain.js';
-import type { Features, LoadOptions, ModelInfo, ProfileEntry, ProgressEvent, Rotation, WasmSource } from './types.js';
+import type { Features, HostTensor, LoadOptions, ModelInfo, ProfileEntry, ProgressEvent, Rotation, WasmSource } from './types.js';
 import { shown } from './urls.js';
 
 /** A picture that can be handed over. */
@@ -25,6 +25,7 @@ export type Request =
   | { id: number; call: 'frames'; available: number }
   | { id: number; call: 'clip'; pictures: SentPicture[]; available: number; scores: boolean }
   | { id: number; call: 'features' | 'embed' | 'segment'; picture: SentPicture }
+  | { id: number; call: 'prepared'; input: HostTensor; width: number; height: number }
   | { id: number; call: 'profile' | 'allocations' | 'dispose' };
 
 export type Reply =
@@ -123,6 +124,10 @@ export class RemoteEngine implements Engine {
     return { ...result, capture: result.capture + handed };
   }
 
+  prepared(input: HostTensor, width: number, height: number): Promise<RawPrepared> {
+    return this.#ask<RawPrepared>({ call: 'prepared', input, width, height });
+  }
+
   async features(picture: Picture): Promise<Features> {
     const [sent, transfer] = await sendable(picture);
     return this.#ask<Features>({ call: 'features', picture: sent }, transfer);
@@ -144,7 +149,7 @@ export class RemoteEngine implements Engine {
   async dispose(): Promise<void> {
     if (this.#over) return;
     await this.#ask({ call: 'dispose' }).catch(() => undefined);
-    this.#end(new DisposedError('The classifier was disposed; load the model again.'));
+    this.#end(new DisposedError('The model was disposed; load it again.'));
   }
 
   #ask<T>(call: Call, transfer: Transferable[] = []): Promise<T> {

@@ -1,31 +1,32 @@
-/// <reference lib="esnext.disposable" preserve="true" />
 /** The class of every pixel. */
 import { Calls } from './calls.js';
-import type { Engine } from './engine.js';
-import { WebmambaError } from './errors.js';
+import type { Engine, RawMap } from './engine.js';
 import { toPicture } from './frames.js';
 import { loadEngine } from './loading.js';
-import { checkSegment, checkSegmentVideo } from './options.js';
+import { LoadedModel } from './model.js';
+import { checkRun, checkSegment, checkSegmentVideo } from './options.js';
 import { frames } from './stream.js';
 import type {
-  ImageSource, LoadOptions, ModelInfo, ModelSource, ProfileEntry, SegmentOptions, SegmentVideoOptions, Segmentation, VideoSegmentation,
-  VideoSource,
+  HostTensor, ImageSource, LoadOptions, ModelSource, PreparedOptions, PreparedSegmentation, SegmentOptions, SegmentVideoOptions, Segmentation,
+  VideoSegmentation, VideoSource,
 } from './types.js';
 import { FrameCount } from './video.js';
 
 /** A model that is ready to tell the classes of images' pixels. */
-export class ImageSegmenter {
+export class ImageSegmenter extends LoadedModel {
   readonly #engine: Engine;
-  readonly #calls = new Calls();
+  readonly #calls: Calls;
 
   /** For {@link ImageSegmenter.load}. */
   protected constructor(engine: object) {
-    if (!engine) throw new WebmambaError('Segmenters are made by ImageSegmenter.load(), not by `new`.');
+    const calls = new Calls();
+    super(engine, calls);
     this.#engine = engine as Engine;
+    this.#calls = calls;
   }
 
   /**
-   * Downloads a dense model, such as UPerNet over a MambaVision, and brings it to the device. Its kernels are compiled at the first image.
+   * Downloads a dense model, such as UPerNet over a MambaVision, brings it to the device and compiles its kernels.
    *
    * @throws as `ImageClassifier.load`
    */
@@ -33,18 +34,8 @@ export class ImageSegmenter {
     return new this(await loadEngine(source, options, true));
   }
 
-  /** The model, its device and the memory that its weights take. */
-  get info(): ModelInfo {
-    return this.#engine.info;
-  }
-
-  /** Resolves with the reason when the device goes away. Pending and later calls then fail; load the model again. */
-  get lost(): Promise<Error> {
-    return this.#engine.lost;
-  }
-
   /**
-   * The class of every pixel. The first image of a size takes longer: memory and kernels are made for it.
+   * The class of every pixel. The first image of a size takes longer: memory is made for it.
    *
    * @throws as `ImageClassifier.classify`
    */
@@ -59,11 +50,33 @@ export class ImageSegmenter {
     const picture = await toPicture(source, signal, { region, rotation });
     const decoded = performance.now();
     const raw = await this.#calls.next(() => this.#engine.segment(picture), signal, () => picture.close());
+    return this.#named(raw, start, decoded);
+  }
+
+  /** What came back from the device, with the names of classes. */
+  #named(raw: RawMap, start: number, decoded: number): Segmentation {
     const { labels } = this.info;
     const { classMap, width, height, preprocess, model, readback } = raw;
     const shares = [...raw.indices].map((index, i) => ({ index, label: labels[index] ?? String(index), share: raw.values[i] ?? 0 }));
     const timing = { capture: decoded - start + raw.capture, preprocess, model, readback, total: performance.now() - start };
     return { classMap, width, height, labels, shares, timing };
+  }
+
+  /**
+   * The same of an input that was prepared elsewhere: `(1, H, W, 3)`, RGB and normalised, of an image of `width` x `height` pixels. With it
+   * come the logits `(1, classes, h, w)`, of which the map is made. Memory for it is made at every call.
+   *
+   * @throws {InvalidOptionError} an input that the model does not take
+   */
+  async run(input: HostTensor, options: PreparedOptions): Promise<PreparedSegmentation> {
+    checkRun(input, options);
+    const { width, height, signal } = options;
+    signal?.throwIfAborted();
+    return this.#calls.begin(async () => {
+      const start = performance.now();
+      const raw = await this.#calls.next(() => this.#engine.prepared(input, width, height), signal);
+      return { ...this.#named(raw, start, start), logits: raw.logits };
+    });
   }
 
   /**
@@ -80,25 +93,5 @@ export class ImageSegmenter {
       yield { ...result, ...count.next() };
     }
     this.#calls.check();
-  }
-
-  /** Milliseconds of every kernel launch or operator of a run on an image of the last one's size. */
-  async profile(): Promise<ProfileEntry[]> {
-    return this.#calls.begin(() => this.#calls.next(() => this.#engine.profile()));
-  }
-
-  /** Objects made on the device so far (buffers, bind groups, pipelines), for tests of leaks; empty on the CPU and before the first image. */
-  async allocations(): Promise<number[]> {
-    return this.#calls.begin(() => this.#calls.next(() => this.#engine.allocations()));
-  }
-
-  /** Gives back all memory. Waits for calls in progress; later ones fail with `DisposedError`. */
-  async dispose(): Promise<void> {
-    await this.#calls.end();
-    await this.#engine.dispose();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.dispose();
   }
 }

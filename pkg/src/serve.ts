@@ -48,6 +48,8 @@ async function answer(request: Request): Promise<unknown> {
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).embed(picture));
     case 'segment':
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).segment(picture));
+    case 'prepared':
+      return engine.prepared(request.input, request.width, request.height);
     case 'profile':
       return engine.profile();
     case 'allocations':

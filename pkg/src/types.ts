@@ -257,6 +257,18 @@ export interface Segmentation {
   timing: Timing;
 }
 
+/** What image an input of a dense model is of. */
+export interface PreparedOptions {
+  width: number;
+  height: number;
+  signal?: AbortSignal;
+}
+
+export interface PreparedSegmentation extends Segmentation {
+  /** `(1, classes, h, w)`: before they are resized to the input's size, and then to the image's. */
+  logits: HostTensor;
+}
+
 export interface VideoSegmentation extends Segmentation {
   /** Frames that were segmented so far. */
   frame: number;

@@ -12,7 +12,7 @@ import { command, freshProject, tarball } from './support/project.mjs';
 const { transformSync } = createRequire(join(ROOT, 'pkg/package.json'))('esbuild');
 
 /** The modules that declarations are of. */
-const DECLARED = ['index', 'worker', 'cache', 'classifier', 'embedding', 'errors', 'init', 'preload', 'segmenter', 'teach', 'types'];
+const DECLARED = ['index', 'worker', 'cache', 'classifier', 'embedding', 'errors', 'init', 'model', 'preload', 'segmenter', 'teach', 'types'];
 const MODELS = ['mamba_vision_nano', 'mila_nano'];
 
 test('the tarball has what it must have, and nothing else', async () => {

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { launch, openPage, PLAIN_CPU, prepareDevice, serve } from './support/browser.mjs';
-import { checkpointFolder } from './support/checkpoint.mjs';
+import { checkpointFolder, expected, manifest, preparedInput } from './support/checkpoint.mjs';
+import { relativeError } from './support/compare.mjs';
 import { IMAGES, nativeBinary } from './support/paths.mjs';
 import { command } from './support/project.mjs';
 
@@ -61,6 +62,35 @@ test('class maps are the same on every device, in a worker, and in the native pr
   }
 });
 
+/** The smallest difference between two logits that tells classes apart on every device. */
+const TIE = 2e-5;
+
+for (const [device, worker] of [['webgpu', false], ['cpu', false], [PLAIN_CPU, false], ['cpu', true]]) {
+  test(`logits and class maps are those of mmsegmentation: ${device}${worker ? ' in a worker' : ''}`, async (t) => {
+    const page = await setUp(t);
+    const kind = await prepareDevice(page, device);
+    for (const { id, ori_shape: [height, width] } of manifest('upernet_micro').cases) {
+      const input = preparedInput('upernet_micro', id);
+      const got = await page.evaluate(async ([device, worker, { data, ...size }, image]) => {
+        const segmenter = await webmamba.ImageSegmenter.load('/models/dense/', { device, worker });
+        const shape = [1, size.height, size.width, 3];
+        const { logits, classMap, width, height } = await segmenter.run({ shape, data: Float32Array.from(data) }, image);
+        await segmenter.dispose();
+        return { logits: [...logits.data], shape: logits.shape, classMap: [...classMap], width, height };
+      }, [kind, worker, { ...input, data: [...input.data] }, { width, height }]);
+      const want = expected('upernet_micro', id);
+      assert.deepEqual(got.shape, [1, 6, Math.ceil(input.height / 4), Math.ceil(input.width / 4)]);
+      assert.deepEqual([got.width, got.height], [width, height]);
+      const error = relativeError(got.logits, want.logits);
+      t.diagnostic(`${id}: logits off by ${error.toExponential(1)} of std`);
+      assert.ok(error <= 1e-4, `${id}: ${error} of std`);
+      const logit = (pixel, index) => want.logits_original[index * width * height + pixel];
+      const wrong = got.classMap.filter((index, pixel) => Math.abs(logit(pixel, index) - logit(pixel, want.class_map[pixel])) > TIE);
+      assert.equal(wrong.length, 0, `${id}: ${wrong.length} pixels`);
+    }
+  });
+}
+
 test('videos are segmented frame by frame', async (t) => {
   const page = await setUp(t);
   const got = await page.evaluate(async () => {
@@ -89,11 +119,18 @@ test('a model for another task and options that do not exist are errors', async 
       await thrown(() => webmamba.ImageSegmenter.load('mila_nano', { device: 'cpu' })),
       await thrown(() => segmenter.segment('/images/coffee.png', { topK: 3 })),
       await thrown(() => segmenter.segment(new Blob(['no image']))),
+      await thrown(() => segmenter.run({ shape: [1, 8, 8, 3], data: [0] }, { width: 8, height: 8 })),
+      await thrown(() => segmenter.run({ shape: [1, 8, 8, 3], data: new Float32Array(7) }, { width: 8, height: 8 })),
+      await thrown(() => segmenter.run({ shape: [2, 8, 8, 3], data: new Float32Array(384) }, { width: 8, height: 8 })),
+      await thrown(() => segmenter.run({ shape: [1, 8, 8, 3], data: new Float32Array(192) }, { width: 8 })),
     ];
     await segmenter.dispose();
     return [...errors, await thrown(() => segmenter.segment('/images/coffee.png'))];
   });
-  assert.deepEqual(got.map(({ type }) => type), ['UnsupportedCheckpointError', 'UnsupportedCheckpointError', 'InvalidOptionError', 'InvalidImageError', 'DisposedError']);
+  assert.deepEqual(got.map(({ type }) => type), [
+    'UnsupportedCheckpointError', 'UnsupportedCheckpointError', 'InvalidOptionError', 'InvalidImageError', 'InvalidOptionError',
+    'InvalidOptionError', 'InvalidOptionError', 'InvalidOptionError', 'DisposedError',
+  ]);
   assert.match(got[0].message, /pixels: load it with ImageSegmenter/);
   assert.match(got[1].message, /whole images: load it with ImageClassifier/);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { violations } from './support/axe.mjs';
 import { checkpoint } from './support/checkpoint.mjs';
-import { openDemo, WAIT } from './support/demo.mjs';
+import { openDemo, SCREENSHOTS, WAIT } from './support/demo.mjs';
 import { FIXTURES, IMAGES } from './support/paths.mjs';
 
 const picture = (name) => join(IMAGES, name);
@@ -175,7 +175,7 @@ test('a model without class maps: no switch, a plain word, and the answer all th
 const skip = existsSync(join(FIXTURES, 'upernet_micro.json')) ? false : 'there is no fixture of a dense model';
 
 test('segment: a checkpoint that names pixels has a tab of its own, beside the model that names pictures', { skip }, async (t) => {
-  const { by, page, ready, topIs, shot } = await openDemo(t);
+  const { by, page, ready, topIs } = await openDemo(t);
   await ready();
   assert.equal(await by('tab-segment').isVisible(), false);
   await by('sample-coffee').click();
@@ -198,8 +198,17 @@ test('segment: a checkpoint that names pixels has a tab of its own, beside the m
   assert.ok((await by('answer').textContent()).trim().length > 0);
   await things.first().locator('button').click();
   assert.equal(await things.first().locator('button').getAttribute('aria-pressed'), 'true');
-  await shot('segment');
-  assert.deepEqual(await violations(page), []);
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    for (const [width, height] of [[1280, 860], [320, 640]]) {
+      await page.setViewportSize({ width, height });
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${width} pixels are too few`);
+      await by('segments').scrollIntoViewIfNeeded();
+      await page.screenshot({ path: join(SCREENSHOTS, `segment-${colorScheme}-${width}.png`), fullPage: width < 400, animations: 'disabled' });
+      assert.deepEqual(await violations(page), [], `${colorScheme}, ${width} pixels`);
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 860 });
   await by('start-camera').click();
   await page.waitForFunction(() => document.querySelector('#segments').width === 640, undefined, WAIT);
   // The other tabs go on with the model of before.

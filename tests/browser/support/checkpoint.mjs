@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { fillUniform, milaRope } from './fill.mjs';
+import { fillBlocks, fillUniform, milaRope } from './fill.mjs';
 import { FIXTURES, outFolder } from './paths.mjs';
 import { readSafetensors, writeSafetensors } from './safetensors.mjs';
 
@@ -12,14 +12,30 @@ export function manifest(name) {
 
 /** The expected logits of a case. */
 export function expectedLogits(name, id) {
+  return expected(name, id).logits;
+}
+
+/** All values that are expected of a case, by what they are. */
+export function expected(name, id) {
   const { cases, expected_file } = manifest(name);
   const { expect } = cases.find((one) => one.id === id);
-  return readSafetensors(readFileSync(join(FIXTURES, expected_file))).get(expect.logits).data;
+  const tensors = readSafetensors(readFileSync(join(FIXTURES, expected_file)));
+  return Object.fromEntries(Object.entries(expect).map(([what, name]) => [what, tensors.get(name)?.data]));
+}
+
+/** The input of a case as models take it: height, width, and the values of pixel after pixel. */
+export function preparedInput(name, id) {
+  const { input } = manifest(name).cases.find((one) => one.id === id);
+  const [height, width] = input.shape.slice(2);
+  const planes = values(input);
+  const plane = height * width;
+  return { height, width, data: Float32Array.from(planes, (_, i) => planes[(i % 3) * plane + Math.floor(i / 3)]) };
 }
 
 function values({ name, shape, fill }) {
   const count = shape.reduce((a, b) => a * b, 1);
   if (fill.kind === 'uniform') return fillUniform(name, count, fill.lo, fill.hi);
+  if (fill.kind === 'blocks') return fillBlocks(name, shape, fill);
   if (fill.kind === 'values') return Float32Array.from(fill.values);
   if (fill.kind === 'constant') return new Float32Array(count).fill(fill.value);
   if (fill.kind === 'computed' && fill.formula === 'mila_rope') return milaRope(fill);

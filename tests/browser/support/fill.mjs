@@ -41,6 +41,16 @@ export function fillUniform(name, count, lo, hi) {
   return values;
 }
 
+/** Cells of one value, and noise on top, of the shape `[.., h, w]`. */
+export function fillBlocks(name, shape, { cell, coarse, fine }) {
+  const [h, w] = shape.slice(-2);
+  const [rows, columns] = [Math.ceil(h / cell), Math.ceil(w / cell)];
+  const count = shape.reduce((a, b) => a * b, 1);
+  const blocks = fillUniform(`${name}.coarse`, (count / (h * w)) * rows * columns, coarse.lo, coarse.hi);
+  const block = (i) => (Math.floor(i / (h * w)) * rows + Math.floor((Math.floor(i / w) % h) / cell)) * columns + Math.floor((i % w) / cell);
+  return fillUniform(`${name}.fine`, count, fine.lo, fine.hi).map((value, i) => value + blocks[block(i)]);
+}
+
 /** MILA's table of rotations, `[h, w, dim / 2, 2]`: cosine and sine of the row's angles, then of the column's. */
 export function milaRope({ h, w, dim, base }) {
   const count = dim / 4;

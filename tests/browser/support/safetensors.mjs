@@ -1,6 +1,7 @@
 /** Reads and writes safetensors. */
 
 const SIZES = { F32: 4, I64: 8, F16: 2, BF16: 2 };
+const READ = { F32: Float32Array, U8: Uint8Array };
 
 /** @param {{ name: string, dtype: string, shape: number[], bytes: Uint8Array }[]} tensors */
 export function writeSafetensors(tensors) {
@@ -20,16 +21,16 @@ export function writeSafetensors(tensors) {
   return file;
 }
 
-/** @param {Uint8Array} file @returns {Map<string, { shape: number[], data: Float32Array }>} its F32 tensors */
+/** @param {Uint8Array} file @returns {Map<string, { shape: number[], data: Float32Array | Uint8Array }>} its tensors of F32 and U8 */
 export function readSafetensors(file) {
   const length = new DataView(file.buffer, file.byteOffset).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)));
   const tensors = new Map();
   for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(header)) {
-    if (dtype !== 'F32') continue;
+    if (!READ[dtype]) continue;
     const [from, to] = offsets.map((offset) => 8 + length + offset);
     // `slice` of a Buffer would be a view.
-    tensors.set(name, { shape, data: new Float32Array(new Uint8Array(file.subarray(from, to)).buffer) });
+    tensors.set(name, { shape, data: new READ[dtype](new Uint8Array(file.subarray(from, to)).buffer) });
   }
   return tensors;
 }
