@@ -1,11 +1,14 @@
 //! Images to labels.
 
 mod clip;
+mod list;
 mod preparation;
 
 use std::{sync::Arc, time::Duration};
 
 pub use preparation::ClassifierPreparation;
+
+use list::Lists;
 
 use crate::{
     error::{Error, Result},
@@ -62,6 +65,7 @@ pub struct Classifier {
     features: Option<(Session, Vec<String>)>,
     /// Gives the maps of all classes; made when somebody asks for the map of a class.
     maps: Option<Session>,
+    lists: Lists,
     batch: usize,
     top_k: usize,
     /// Rows and columns of class activation maps, where there are any.
@@ -263,7 +267,7 @@ impl Classifier {
         Ok(FrameResult { predictions, confident, scores, map, times })
     }
 
-    /// The head's input, `[C]`, of one frame; nothing else leaves the device.
+    /// The head's input, `[1, C]`, of one frame; nothing else leaves the device.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a model without such an input or a classifier made for batches; those of

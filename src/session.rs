@@ -196,16 +196,11 @@ impl Session {
         preprocess: &Preprocess,
         names: &[&str],
     ) -> Result<(Vec<Tensor>, FrameTimes)> {
-        let place = |name: &&str| {
-            let found = self.outputs.iter().position(|(output, _)| output == name);
-            found.ok_or_else(|| Error::InvalidArgument(format!("the session has no output `{name}`")))
-        };
-        let wanted = names.iter().map(place).collect::<Result<Vec<usize>>>()?;
+        let wanted = self.positions(names)?;
         match &mut self.executor {
             Executor::Gpu(executor) => {
                 let (outputs, times) = executor.run_frame(frame, preprocess, &wanted).await?;
-                let outputs = wanted.iter().map(|i| &self.outputs[*i]).zip(outputs).map(arranged).collect::<Result<_>>()?;
-                Ok((outputs, FrameTimes { preprocess: Duration::ZERO, model: times.device, readback: times.readback }))
+                of_gpu(&self.outputs, &wanted, outputs, times)
             }
             Executor::Cpu(executor) => {
                 let watch = Stopwatch::start();
@@ -219,6 +214,41 @@ impl Session {
                 Ok((outputs, FrameTimes { preprocess, model, readback: Duration::ZERO }))
             }
         }
+    }
+
+    /// On a GPU, makes a frame the image at this place of the batch that the model takes, for [`Session::run_placed`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] on the CPU; those of [`GpuExecutor::place_frame`].
+    pub async fn place_frame(&mut self, frame: &Frame<'_>, preprocess: &Preprocess, place: usize) -> Result<()> {
+        match &mut self.executor {
+            Executor::Gpu(executor) => executor.place_frame(frame, preprocess, place).await,
+            Executor::Cpu(_) => Err(only_gpus()),
+        }
+    }
+
+    /// Runs the model on the images that have been placed; the named results in this order.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] on the CPU or when there is no result of a name; those of [`GpuExecutor::run_placed`].
+    pub async fn run_placed(&mut self, names: &[&str]) -> Result<(Vec<Tensor>, FrameTimes)> {
+        let wanted = self.positions(names)?;
+        match &mut self.executor {
+            Executor::Gpu(executor) => {
+                let (outputs, times) = executor.run_placed(&wanted).await?;
+                of_gpu(&self.outputs, &wanted, outputs, times)
+            }
+            Executor::Cpu(_) => Err(only_gpus()),
+        }
+    }
+
+    /// The positions of results among all of them.
+    fn positions(&self, names: &[&str]) -> Result<Vec<usize>> {
+        let place = |name: &&str| {
+            let found = self.outputs.iter().position(|(output, _)| output == name);
+            found.ok_or_else(|| Error::InvalidArgument(format!("the session has no output `{name}`")))
+        };
+        names.iter().map(place).collect()
     }
 
     /// As [`Session::run`], with the time of every dispatch or operator.
@@ -268,6 +298,21 @@ impl Session {
             },
         }
     }
+}
+
+fn only_gpus() -> Error {
+    Error::InvalidArgument("on the CPU images are not placed in a batch one by one".into())
+}
+
+/// What came from a GPU: of the results at these positions.
+fn of_gpu(
+    all: &[(String, Layout)],
+    wanted: &[usize],
+    outputs: Vec<Tensor>,
+    times: gpu::RunTimes,
+) -> Result<(Vec<Tensor>, FrameTimes)> {
+    let outputs = wanted.iter().map(|i| &all[*i]).zip(outputs).map(arranged).collect::<Result<_>>()?;
+    Ok((outputs, FrameTimes { preprocess: Duration::ZERO, model: times.device, readback: times.readback }))
 }
 
 fn arranged((output, value): (&(String, Layout), Tensor)) -> Result<Tensor> {

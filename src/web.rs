@@ -288,6 +288,38 @@ impl WebModel {
         result_to_js(self.0.classifier()?.classify_frame(&image.frame(width, height), options).await.map_err(to_js)?)
     }
 
+    /// How many images `place` takes of a list before they are run; 1 where they are better run one by one.
+    ///
+    /// # Errors
+    /// `lost`, `gpu`.
+    #[wasm_bindgen(js_name = listBatch)]
+    pub async fn list_batch(&mut self) -> JsResult<usize> {
+        self.0.classifier()?.list_batch().await.map_err(to_js)
+    }
+
+    /// Makes an image, as in `classify`, the one at this place of the next batch.
+    ///
+    /// # Errors
+    /// As `classify`.
+    pub async fn place(&mut self, image: JsValue, width: u32, height: u32, place: usize) -> JsResult<()> {
+        let image = Image::new(&self.1, image, width, height)?;
+        self.0.classifier()?.place_frame(&image.frame(width, height), place).await.map_err(to_js)
+    }
+
+    /// What `classify`, or with `pooled` `features`, gives for each of the first `count` images that were placed.
+    ///
+    /// # Errors
+    /// As `classify` and `features`.
+    pub async fn placed(&mut self, count: usize, scores: bool, pooled: bool) -> JsResult<Array> {
+        let classifier = self.0.classifier()?;
+        if pooled {
+            let tensors = classifier.embed_placed(count).await.map_err(to_js)?;
+            return Ok(tensors.iter().map(|tensor| JsValue::from(Float32Array::from(&tensor.to_f32()[..]))).collect());
+        }
+        let results = classifier.classify_placed(count, scores).await.map_err(to_js)?;
+        results.into_iter().map(|result| result_to_js(result).map(JsValue::from)).collect()
+    }
+
     /// The classes of an image's pixels: `{ width, height, classMap, indices, values, preprocess, model, readback }`, where the indices
     /// are those of classes that there are, and the values their shares, the largest first. The image is as in `classify`.
     ///

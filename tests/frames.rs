@@ -114,6 +114,62 @@ fn frames_give_the_same_on_every_device() {
     }
 }
 
+/// Images of a list are placed one by one and run together: each gives what it gives alone, places that were not filled give nothing,
+/// and a second list makes nothing new.
+#[test]
+fn lists_give_what_their_images_give_alone() {
+    let images = [photo("chelsea.png"), photo("tiny_61x40.png"), photo("coffee.png"), stripes(3, 50), photo("chelsea.png")];
+    let bytes: Vec<Vec<u8>> = images.iter().map(rgba).collect();
+    let frame = |i: usize| Frame { width: images[i].width(), height: images[i].height(), pixels: Pixels::Host(&bytes[i]) };
+    let gpus = [devices::lavapipe(), devices::swiftshader()].into_iter().chain(devices::hardware());
+    for gpu in gpus.map(Device::Gpu) {
+        let mut classifier = classifier(&gpu);
+        assert_eq!(block_on(classifier.list_batch()).unwrap(), 8);
+        let place = |classifier: &mut Classifier| {
+            for place in 0..images.len() {
+                block_on(classifier.place_frame(&frame(place), place)).unwrap();
+            }
+        };
+        place(&mut classifier);
+        let results = block_on(classifier.classify_placed(images.len(), true)).unwrap();
+        let made = classifier.allocations();
+        place(&mut classifier);
+        let pooled = block_on(classifier.embed_placed(images.len())).unwrap();
+        assert_eq!(classifier.allocations(), made);
+        assert_eq!((results.len(), pooled.len()), (images.len(), images.len()));
+        // A run takes what was placed, and as many as are placed can be run.
+        block_on(classifier.place_frame(&frame(0), 0)).unwrap();
+        assert!(block_on(classifier.classify_placed(2, false)).is_err());
+        assert!(block_on(classifier.classify_placed(1, false)).unwrap()[0].scores.is_none());
+        assert!(block_on(classifier.classify_placed(1, false)).is_err());
+        for (i, (result, pooled)) in results.iter().zip(&pooled).enumerate() {
+            let alone = block_on(classifier.classify_frame(&frame(i), FrameOptions { scores: true, map: None })).unwrap();
+            let (scores, wanted) = (result.scores.as_ref().unwrap(), alone.scores.unwrap());
+            let error = common::manifest::rel_err(scores, &wanted);
+            assert!(error < 1e-4, "image {i}: scores off by {error:.1e}");
+            // Of classes that score as good as alike the one or the other is first.
+            assert_eq!(result.predictions.len(), 5);
+            assert!(result.predictions.iter().all(|p| (p.score - wanted[p.index]).abs() < 1e-6), "{:?}", result.predictions);
+            let alone = block_on(classifier.embed_frame(&frame(i))).unwrap();
+            assert_eq!(pooled.shape(), alone.shape());
+            assert!(common::manifest::rel_err(&pooled.to_f32(), &alone.to_f32()) < 1e-4, "image {i}");
+        }
+        let error = block_on(classifier.place_frame(&frame(0), 8)).unwrap_err();
+        assert!(matches!(&error, Error::InvalidArgument(what) if what.contains("at place 8 of a batch")), "{error}");
+    }
+}
+
+/// On the CPU a batch gains next to nothing, and there is none.
+#[test]
+fn lists_on_the_cpu_go_one_by_one() {
+    let mut classifier = classifier(&Device::Cpu);
+    assert_eq!(block_on(classifier.list_batch()).unwrap(), 1);
+    let bytes = rgba(&stripes(4, 4));
+    let frame = Frame { width: 4, height: 4, pixels: Pixels::Host(&bytes) };
+    let error = block_on(classifier.place_frame(&frame, 0)).unwrap_err();
+    assert!(matches!(&error, Error::InvalidArgument(what) if what.contains("there is no batch")), "{error}");
+}
+
 /// The map of a class is that of the best one where it is the best, its mean is the class's logit where it is any other, and
 /// classes that do not exist are an error.
 #[test]

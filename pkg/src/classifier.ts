@@ -4,6 +4,7 @@ import { normalised } from './embedding.js';
 import type { Engine, RawResult } from './engine.js';
 import { InvalidOptionError } from './errors.js';
 import { toPicture, type Picture, type View } from './frames.js';
+import { inBatches, toPictures } from './lists.js';
 import { loadEngine } from './loading.js';
 import { LoadedModel } from './model.js';
 import { checkClassify, checkClip, checkEmbed, checkFeatures, checkVideo, classesOf } from './options.js';
@@ -58,7 +59,7 @@ export class ImageClassifier extends LoadedModel {
   }
 
   /**
-   * The best classes of an image; of a list of images, one result each, in order.
+   * The best classes of an image; of a list of images, one result each, in order, on a GPU in batches.
    *
    * @throws {InvalidImageError} the image cannot be decoded or read; of a list the first error ends the call
    * @throws {InvalidOptionError} an option that does not exist or cannot have this value, also a label that the model does not have
@@ -70,12 +71,30 @@ export class ImageClassifier extends LoadedModel {
     checkClassify(options);
     const plan = this.#plan(options);
     options.signal?.throwIfAborted();
-    return this.#each(source, (one) => this.#classify(one, plan));
+    const scores = needsScores(plan);
+    return this.#each(
+      source,
+      plan,
+      (one) => this.#classify(one, plan),
+      // Maps come one by one.
+      plan.map === false ? (pictures) => this.#engine.list(pictures, scores) : undefined,
+      (raw, start, decoded) => this.#ranked(raw, plan, start, decoded),
+    );
   }
 
-  /** A call on one image or on each of a list. */
-  #each<T>(source: ImageSource | readonly ImageSource[], use: (source: ImageSource) => Promise<T>): Promise<T | T[]> {
-    return this.#calls.begin<T | T[]>(() => (Array.isArray(source) ? inTurn(source as readonly ImageSource[], use) : use(source as ImageSource)));
+  /** A call on one image, or on each of a list: in batches where there is a way to `run` such. */
+  #each<R, T>(
+    source: ImageSource | readonly ImageSource[],
+    { view, signal }: Pick<Plan, 'view' | 'signal'>,
+    single: (source: ImageSource) => Promise<T>,
+    run: ((pictures: readonly Picture[]) => Promise<R[]>) | undefined,
+    result: (raw: R, start: number, decoded: number) => T,
+  ): Promise<T | T[]> {
+    return this.#calls.begin<T | T[]>(() => {
+      if (!Array.isArray(source)) return single(source as ImageSource);
+      const call = { calls: this.#calls, engine: this.#engine, view, signal, single, result };
+      return run ? inBatches(source as readonly ImageSource[], { ...call, run }) : inTurn(source as readonly ImageSource[], single);
+    });
   }
 
   /** The options with classes instead of labels. */
@@ -140,7 +159,7 @@ export class ImageClassifier extends LoadedModel {
     return this.#calls.begin(async () => {
       const start = performance.now();
       const wanted = await this.#calls.next(() => this.#engine.frames(frames.length), signal);
-      const pictures = await inTurn(wanted, (i) => toPicture(frames[i] as ImageSource, signal, view));
+      const pictures = await toPictures(wanted.map((i) => frames[i] as ImageSource), signal, view);
       const decoded = performance.now();
       const close = () => pictures.forEach((picture) => picture.close());
       const raw = await this.#calls.next(() => this.#engine.clip(pictures, frames.length, needsScores(plan)), signal, close);
@@ -180,10 +199,11 @@ export class ImageClassifier extends LoadedModel {
     checkEmbed(options);
     const { signal } = options;
     signal?.throwIfAborted();
-    return this.#each(source, async (one) => {
+    const single = async (one: ImageSource) => {
       const picture = await toPicture(one, signal, options);
       return normalised(await this.#calls.next(() => this.#engine.embed(picture), signal, () => picture.close()));
-    });
+    };
+    return this.#each(source, { view: options, signal }, single, (pictures) => this.#engine.embedList(pictures), normalised);
   }
 
   /** What the model sees: outputs of its stages, what its head takes, and the logits. */

@@ -56,6 +56,11 @@ export interface Engine {
   readonly info: ModelInfo;
   readonly lost: Promise<Error>;
   run(picture: Picture, options: RunOptions): Promise<RawResult>;
+  /** How many pictures of a list {@link list} and {@link embedList} take; 1 where they are better run one by one. */
+  batch(): Promise<number>;
+  /** What {@link run} and {@link embed} give, for every one of at most {@link batch} pictures. */
+  list(pictures: readonly Picture[], scores: boolean): Promise<RawResult[]>;
+  embedList(pictures: readonly Picture[]): Promise<Float32Array[]>;
   /** Which frames of a film of so many a model of clips looks at. */
   frames(available: number): Promise<number[]>;
   /** What it says of a film of `available` frames; `pictures` are those that {@link frames} names. */
@@ -202,6 +207,33 @@ export class LocalEngine implements Engine {
       }
       return { ...result, capture };
     });
+  }
+
+  batch(): Promise<number> {
+    return this.#guarded(() => this.#model.listBatch());
+  }
+
+  async list(pictures: readonly Picture[], scores: boolean): Promise<RawResult[]> {
+    const captures = await this.#place(pictures);
+    const results = await this.#guarded(() => this.#model.placed(pictures.length, scores, false) as Promise<RawResult[]>);
+    return results.map((result, i) => ({ ...result, capture: captures[i] ?? 0 }));
+  }
+
+  async embedList(pictures: readonly Picture[]): Promise<Float32Array[]> {
+    await this.#place(pictures);
+    return this.#guarded(() => this.#model.placed(pictures.length, false, true) as Promise<Float32Array[]>);
+  }
+
+  /** Brings pictures to the device, each to its place in the batch: the milliseconds that each took. */
+  async #place(pictures: readonly Picture[]): Promise<number[]> {
+    const captures: number[] = [];
+    for (const [place, picture] of pictures.entries()) {
+      await this.#withImage(picture, async (image, width, height, capture) => {
+        captures.push(capture);
+        await this.#model.place(image, width, height, place);
+      });
+    }
+    return captures;
   }
 
   frames(available: number): Promise<number[]> {

@@ -1,7 +1,8 @@
 /** From what the user names to an engine, with the names of its classes. */
-import { LocalEngine, type Engine } from './engine.js';
+import type { Engine } from './engine.js';
 import { DownloadError, UnsupportedCheckpointError } from './errors.js';
 import { wasmSource } from './init.js';
+import { local } from './lazy.js';
 import { locate } from './locate.js';
 import { checkLoad } from './options.js';
 import { RemoteEngine } from './remote.js';
@@ -13,7 +14,7 @@ export async function loadEngine(source: ModelSource, options: LoadOptions, dens
   const model = locate(source, options);
   const engine = options.worker
     ? await RemoteEngine.load(model, options, wasmSource())
-    : await LocalEngine.load(model, options, wasmSource);
+    : await (await local()).LocalEngine.load(model, options, wasmSource);
   try {
     const { name, palette } = engine.info;
     if (!palette === dense) {

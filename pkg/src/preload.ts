@@ -1,9 +1,9 @@
 /** Models that are downloaded before they are needed. */
 import { DownloadError } from './errors.js';
 import { wasmSource } from './init.js';
+import { local } from './lazy.js';
 import { locate } from './locate.js';
 import { checkPreload } from './options.js';
-import { resolveModel } from './source.js';
 import { Store } from './store.js';
 import type { ModelSource, PreloadOptions } from './types.js';
 import { module } from './wasm.js';
@@ -22,6 +22,7 @@ export async function preload(source: ModelSource = 'mamba_vision_nano', options
   signal?.throwIfAborted();
   const located = locate(source, options);
   if (!(await Store.all())) throw new DownloadError('There is no cache here that a model could be kept in.');
+  const { resolveModel } = await local();
   const compiled = module(wasmSource);
   // Told by `await` below; without this a failed download would leave it unheard.
   compiled.catch(() => undefined);

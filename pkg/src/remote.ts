@@ -22,6 +22,9 @@ export type Request =
   | { id: number; call: 'load'; model: Located; options: LoadOptions; wasm: WasmSource }
   | { id: number; call: 'abort' }
   | { id: number; call: 'run'; picture: SentPicture; options: RunOptions }
+  | { id: number; call: 'batch' }
+  | { id: number; call: 'list'; pictures: SentPicture[]; scores: boolean }
+  | { id: number; call: 'embedList'; pictures: SentPicture[] }
   | { id: number; call: 'frames'; available: number }
   | { id: number; call: 'clip'; pictures: SentPicture[]; available: number; scores: boolean }
   | { id: number; call: 'features' | 'embed' | 'segment'; picture: SentPicture }
@@ -103,16 +106,32 @@ export class RemoteEngine implements Engine {
     return { ...result, capture: result.capture + handed };
   }
 
+  batch(): Promise<number> {
+    return this.#ask<number>({ call: 'batch' });
+  }
+
+  async list(pictures: readonly Picture[], scores: boolean): Promise<RawResult[]> {
+    const start = performance.now();
+    const [sent, transfer] = await allSendable(pictures);
+    const handed = (performance.now() - start) / pictures.length;
+    const results = await this.#ask<RawResult[]>({ call: 'list', pictures: sent, scores }, transfer);
+    return results.map((result) => ({ ...result, capture: result.capture + handed }));
+  }
+
+  async embedList(pictures: readonly Picture[]): Promise<Float32Array[]> {
+    const [sent, transfer] = await allSendable(pictures);
+    return this.#ask<Float32Array[]>({ call: 'embedList', pictures: sent }, transfer);
+  }
+
   frames(available: number): Promise<number[]> {
     return this.#ask<number[]>({ call: 'frames', available });
   }
 
   async clip(pictures: readonly Picture[], available: number, scores: boolean): Promise<RawResult> {
     const start = performance.now();
-    const sent = await Promise.all(pictures.map(sendable));
+    const [sent, transfer] = await allSendable(pictures);
     const handed = performance.now() - start;
-    const call: Call = { call: 'clip', pictures: sent.map(([picture]) => picture), available, scores };
-    const result = await this.#ask<RawResult>(call, sent.flatMap(([, transfer]) => transfer));
+    const result = await this.#ask<RawResult>({ call: 'clip', pictures: sent, available, scores }, transfer);
     return { ...result, capture: result.capture + handed };
   }
 
@@ -242,4 +261,9 @@ async function sendable(picture: Picture): Promise<[SentPicture, Transferable[]]
     throw unreadable(error);
   });
   return [{ width: bitmap.width, height: bitmap.height, rotation, drawable: bitmap }, [bitmap]];
+}
+
+async function allSendable(pictures: readonly Picture[]): Promise<[SentPicture[], Transferable[]]> {
+  const sent = await Promise.all(pictures.map(sendable));
+  return [sent.map(([picture]) => picture), sent.flatMap(([, transfer]) => transfer)];
 }

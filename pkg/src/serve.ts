@@ -38,6 +38,12 @@ async function answer(request: Request): Promise<unknown> {
   switch (request.call) {
     case 'run':
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).run(picture, request.options));
+    case 'batch':
+      return engine.batch();
+    case 'list':
+      return withPictures(request.pictures, (pictures) => (engine as LocalEngine).list(pictures, request.scores));
+    case 'embedList':
+      return withPictures(request.pictures, (pictures) => (engine as LocalEngine).embedList(pictures));
     case 'frames':
       return engine.frames(request.available);
     case 'clip':

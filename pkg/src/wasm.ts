@@ -55,17 +55,13 @@ async function compile(find: () => WasmSource): Promise<Ready> {
   const source = typeof given === 'string' || isUrl(given) ? resolveUrl(given) : given;
   try {
     const bytes = isUrl(source) ? (source.protocol === 'file:' ? readFile(source) : fetch(source)) : source;
-    // The bindings are a file of their own, which pages whose models run in workers never ask for. Both are fetched at once.
+    // Both are fetched at once.
     const [glue, module_or_path] = await Promise.all([import('./webmamba.js'), bytes]);
     const { memory } = await glue.default({ module_or_path });
     return { glue, memory };
   } catch (error) {
     const where = isUrl(source) ? ` at ${shown(source)}` : '';
     const what = `The WebAssembly module${where} cannot be loaded (${(error as Error).message})`;
-    // There import() is not allowed, and the one file has no need of it.
-    const advice = 'ServiceWorkerGlobalScope' in globalThis
-      ? 'in service workers import webmamba/webmamba.min.js'
-      : 'if it lies elsewhere, say so with init({ base }) or init({ wasm })';
-    throw new DownloadError(`${what}; ${advice}.`, { cause: error });
+    throw new DownloadError(`${what}; if it lies elsewhere, say so with init({ base }) or init({ wasm }).`, { cause: error });
   }
 }

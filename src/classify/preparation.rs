@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Classifier, ClassifierOptions};
+use super::{Classifier, ClassifierOptions, list::Lists};
 use crate::{
     error::Result,
     graph::Graph,
@@ -70,7 +70,18 @@ impl ClassifierPreparation {
     pub async fn finish(self, progress: impl FnMut(usize, usize)) -> Result<Classifier> {
         let Self { model, preparation, device, weights, batch, top_k, map_size } = self;
         let session = preparation.finish(progress).await?;
-        Ok(Classifier { model, session, device, weights, features: None, maps: None, batch, top_k, map_size })
+        Ok(Classifier {
+            model,
+            session,
+            device,
+            weights,
+            features: None,
+            maps: None,
+            lists: Lists::Unknown,
+            batch,
+            top_k,
+            map_size,
+        })
     }
 }
 

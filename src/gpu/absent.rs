@@ -102,6 +102,22 @@ impl GpuExecutor {
         match *self {}
     }
 
+    /// Takes an image.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn place_frame(&mut self, _frame: &Frame<'_>, _preprocess: &Preprocess, _place: usize) -> Result<()> {
+        match *self {}
+    }
+
+    /// The results for the images that were taken.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn run_placed(&mut self, _wanted: &[usize]) -> Result<(Vec<Tensor>, RunTimes)> {
+        match *self {}
+    }
+
     /// The results, and how long each step took.
     ///
     /// # Errors

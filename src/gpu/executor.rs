@@ -1,6 +1,9 @@
 //! Runs a program: everything is made at load; a frame uploads, encodes one pass, submits once and maps one small buffer.
 
-use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+};
 
 use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites, MapMode};
 
@@ -45,7 +48,8 @@ pub struct GpuExecutor {
     others: [Buffer; 2],
     /// An input with padded channels, reused from frame to frame.
     padded: Vec<f32>,
-    frames: Option<FrameStage>,
+    /// What makes the images of a batch, by their places in it.
+    frames: Vec<Option<FrameStage>>,
     /// Keeps the pages alive.
     _weights: Vec<Placed>,
 }
@@ -103,8 +107,7 @@ impl GpuExecutor {
             BufRef::Nothing => Ok(Binding::whole(&nothing)),
             BufRef::Weight(id) => {
                 let place: &Placed = &placed[id.0];
-                let size = std::num::NonZeroU64::new(place.bytes);
-                Ok(Binding { buffer: place.buffer().clone(), offset: place.offset, size })
+                Ok(Binding { buffer: place.buffer().clone(), offset: place.offset, size: NonZeroU64::new(place.bytes) })
             }
         };
         let (launches, params) = launches(&gpu, &program.dispatches, bound, progress).await?;
@@ -121,7 +124,7 @@ impl GpuExecutor {
         let staging = gpu.buffer("readback", staging_bytes.max(16), BufferUsages::MAP_READ | BufferUsages::COPY_DST).await?;
         gpu.check()?;
         let (others, padded) = ([params, nothing], Vec::new());
-        Ok(Self { gpu, program, plan, slots, launches, readbacks, staging, others, padded, frames: None, _weights: placed })
+        Ok(Self { gpu, program, plan, slots, launches, readbacks, staging, others, padded, frames: Vec::new(), _weights: placed })
     }
 
     /// The program that runs.
@@ -150,7 +153,7 @@ impl GpuExecutor {
         let all: Vec<usize> = (0..self.readbacks.len()).collect();
         let watch = self.gpu.watch();
         self.upload(inputs);
-        self.submit(self.gpu.device.create_command_encoder(&Default::default()), false, &all);
+        self.submit(self.gpu.device.create_command_encoder(&Default::default()), None, &all);
         Ok(self.collect(watch.close(), &all).await?.0)
     }
 
@@ -167,36 +170,87 @@ impl GpuExecutor {
         preprocess: &Preprocess,
         wanted: &[usize],
     ) -> Result<(Vec<Tensor>, RunTimes)> {
-        self.gpu.check()?;
-        let [height, width] = preprocess.size;
-        let input = match self.program.inputs.as_slice() {
-            [input] if input.desc.shape.dims() == [1, height, width, 3] => self.plan.slot_of[input.buffer.0],
-            _ => None,
-        };
-        let Some(input) = input.and_then(|slot| self.slots.get(slot)) else {
-            return Err(Error::InvalidArgument(format!("the program does not take one image of {height} x {width} pixels")));
-        };
-        frame.check(&self.gpu)?;
-        let stage = FrameStage::fit(self.frames.take(), &self.gpu, frame, preprocess, input).await?;
+        self.fit(frame, preprocess, 0).await?;
         let watch = self.gpu.watch();
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        stage.upload(&self.gpu, &mut encoder, frame);
-        self.frames = Some(stage);
-        self.submit(encoder, true, wanted);
+        let encoder = self.encode(frame, 0);
+        self.submit(encoder, Some(0), wanted);
         self.collect(watch.close(), wanted).await
     }
 
-    /// One pass and one submission; first the launches that make the input of a frame, if it is `framed`.
-    fn submit(&self, mut encoder: CommandEncoder, framed: bool, wanted: &[usize]) {
+    /// Makes a frame the image at this place of the batch that the program takes, for [`GpuExecutor::run_placed`].
+    ///
+    /// # Errors
+    /// As [`GpuExecutor::run_frame`].
+    pub async fn place_frame(&mut self, frame: &Frame<'_>, preprocess: &Preprocess, place: usize) -> Result<()> {
+        self.fit(frame, preprocess, place).await?;
+        let watch = self.gpu.watch();
+        let mut encoder = self.encode(frame, place);
+        Self::record(&mut encoder, self.staged(Some(place)));
+        self.gpu.queue.submit([encoder.finish()]);
+        watch.close().await
+    }
+
+    /// Runs the program on the images that have been placed, as [`GpuExecutor::run_frame`] does. They are gone afterwards, as their memory
+    /// serves other steps too; what comes of places that were not filled means nothing.
+    ///
+    /// # Errors
+    /// As [`GpuExecutor::run`].
+    pub async fn run_placed(&mut self, wanted: &[usize]) -> Result<(Vec<Tensor>, RunTimes)> {
+        self.gpu.check()?;
+        let watch = self.gpu.watch();
+        self.submit(self.gpu.device.create_command_encoder(&Default::default()), None, wanted);
+        self.collect(watch.close(), wanted).await
+    }
+
+    /// Has everything ready for a frame of this size at this place.
+    async fn fit(&mut self, frame: &Frame<'_>, preprocess: &Preprocess, place: usize) -> Result<()> {
+        self.gpu.check()?;
+        let [height, width] = preprocess.size;
+        let input = match self.program.inputs.as_slice() {
+            [input] => match *input.desc.shape.dims() {
+                [batch, h, w, 3] if [h, w] == preprocess.size && place < batch => self.plan.slot_of[input.buffer.0],
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(buffer) = input.and_then(|slot| self.slots.get(slot)).cloned() else {
+            let reason = format!("the program does not take an image of {height} x {width} pixels at place {place} of a batch");
+            return Err(Error::InvalidArgument(reason));
+        };
+        frame.check(&self.gpu)?;
+        let bytes = (height * width * padded_channels(3) * 4) as u64;
+        let input = Binding { buffer, offset: place as u64 * bytes, size: NonZeroU64::new(bytes) };
+        if self.frames.len() <= place {
+            self.frames.resize_with(place + 1, || None);
+        }
+        self.frames[place] = Some(FrameStage::fit(self.frames[place].take(), &self.gpu, frame, preprocess, &input).await?);
+        Ok(())
+    }
+
+    /// The start of a submission: a frame's pixels to where its launches read them.
+    fn encode(&self, frame: &Frame<'_>, place: usize) -> CommandEncoder {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        if let Some(Some(stage)) = self.frames.get(place) {
+            stage.upload(&self.gpu, &mut encoder, frame);
+        }
+        encoder
+    }
+
+    /// The launches that make the image at a place.
+    fn staged(&self, place: Option<usize>) -> impl Iterator<Item = &Launch> {
+        place.and_then(|place| self.frames.get(place)?.as_ref()).into_iter().flat_map(|stage| &stage.launches)
+    }
+
+    fn record<'a>(encoder: &mut CommandEncoder, launches: impl Iterator<Item = &'a Launch>) {
+        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor { label: Some("frame"), timestamp_writes: None });
+        launches.for_each(|launch| launch.record(&mut pass));
+    }
+
+    /// One pass and one submission; first the launches that make the image at a place, if one is named.
+    fn submit(&self, mut encoder: CommandEncoder, place: Option<usize>, wanted: &[usize]) {
         let wanted = || wanted.iter().filter_map(|i| self.readbacks.get(*i));
         let needed = wanted().map(|readback| readback.launches).max().unwrap_or_default();
-        {
-            let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor { label: Some("frame"), timestamp_writes: None });
-            let first = self.frames.iter().filter(|_| framed).flat_map(|stage| &stage.launches);
-            for launch in first.chain(&self.launches[..needed]) {
-                launch.record(&mut pass);
-            }
-        }
+        Self::record(&mut encoder, self.staged(place).chain(&self.launches[..needed]));
         self.copy_outputs(&mut encoder, wanted());
         self.gpu.queue.submit([encoder.finish()]);
     }
@@ -346,7 +400,7 @@ impl Drop for GpuExecutor {
     fn drop(&mut self) {
         // A browser would otherwise keep the memory until its garbage collector comes by.
         self.slots.iter().chain([&self.staging]).chain(&self.others).for_each(Buffer::destroy);
-        self.frames.iter().for_each(FrameStage::destroy);
+        self.frames.iter().flatten().for_each(FrameStage::destroy);
     }
 }
 

@@ -62,7 +62,7 @@ impl FrameStage {
         gpu: &GpuDevice,
         frame: &Frame<'_>,
         preprocess: &Preprocess,
-        input: &Buffer,
+        input: &Binding,
     ) -> Result<Self> {
         let size = [frame.width, frame.height];
         if let Some(stage) = old {
@@ -85,12 +85,10 @@ impl FrameStage {
             gpu.queue.write_buffer(&buffers[id.0], 0, bytemuck::cast_slice(table));
         }
         watch.close().await?;
-        let bound = |read: &BufRef| {
-            Ok(Binding::whole(match read {
-                BufRef::Buffer(FramePlan::INPUT) => input,
-                BufRef::Buffer(id) => &buffers[id.0],
-                BufRef::Weight(_) | BufRef::Nothing => return Err(Error::Gpu { reason: "frames have no weights".into() }),
-            }))
+        let bound = |read: &BufRef| match read {
+            BufRef::Buffer(FramePlan::INPUT) => Ok(input.clone()),
+            BufRef::Buffer(id) => Ok(Binding::whole(&buffers[id.0])),
+            BufRef::Weight(_) | BufRef::Nothing => Err(Error::Gpu { reason: "frames have no weights".into() }),
         };
         let (launches, params) = launches(gpu, &plan.dispatches, bound, |_, _| {}).await?;
         buffers.push(params);

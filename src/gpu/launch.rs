@@ -28,7 +28,7 @@ impl Launch {
 }
 
 /// A buffer or a part of one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Binding {
     pub(super) buffer: Buffer,
     pub(super) offset: u64,

@@ -21,7 +21,7 @@ pub struct FramePlan {
 impl FramePlan {
     /// The image, packed RGBA.
     pub const IMAGE: BufId = BufId(0);
-    /// The model's input `(1, H, W, 3)`.
+    /// The model's input `(1, H, W, 3)`, or an image of its batch.
     pub const INPUT: BufId = BufId(4);
 }
 

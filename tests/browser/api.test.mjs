@@ -21,6 +21,31 @@ async function setUp(t) {
   return { server, page };
 }
 
+test('a list is run in batches of eight on WebGPU, each with one answer from the device', async (t) => {
+  const { page } = await setUp(t);
+  const got = await page.evaluate(async () => {
+    const clf = await load('webgpu', false);
+    const bitmaps = await Promise.all(['coffee.png', 'chelsea.png', 'astronaut.png'].map(picture));
+    const list = Array.from({ length: 11 }, (_, i) => bitmaps[i % 3]);
+    await clf.classify(list);
+    let answers = 0;
+    const map = GPUBuffer.prototype.mapAsync;
+    GPUBuffer.prototype.mapAsync = function (...args) {
+      answers += 1;
+      return map.apply(this, args);
+    };
+    const made = await clf.allocations();
+    const results = await clf.classify(list, { topK: 10 });
+    const ofClassify = answers;
+    await clf.embed(list);
+    const same = JSON.stringify(await clf.allocations()) === JSON.stringify(made);
+    return { ofClassify, ofEmbed: answers - ofClassify, same, results: results.map(({ predictions, timing }) => [predictions.length, timing.total > 0]) };
+  });
+  // Eight together, and three that are no batch.
+  assert.deepEqual([got.ofClassify, got.ofEmbed, got.same], [4, 4, true]);
+  assert.deepEqual(got.results, Array(11).fill([10, true]));
+});
+
 for (const [device, worker] of WAYS) {
   test(`a list of images gives a list of results, in order, on ${where(device, worker)}`, async (t) => {
     const { page } = await setUp(t);
@@ -30,18 +55,24 @@ for (const [device, worker] of WAYS) {
       const all = await clf.classify(names.map((name) => `/images/${name}`), { topK: 3 });
       const alone = [];
       for (const name of names) alone.push(await clf.classify(`/images/${name}`, { topK: 3 }));
-      const vectors = await clf.embed(names.slice(0, 2).map((name) => `/images/${name}`));
+      const vectors = await clf.embed(names.map((name) => `/images/${name}`));
+      const vector = await clf.embed(`/images/${names[3]}`);
       const empty = await clf.classify([]);
       const broken = await thrown(() => clf.classify(['/images/coffee.png', new Blob(['no image']), '/images/coffee.png']));
       const stop = new AbortController();
       const aborted = thrown(() => clf.classify(names.map((name) => `/images/${name}`), { signal: stop.signal }));
       stop.abort();
       const after = (await clf.classify('/images/coffee.png')).predictions[0].index;
-      return { all: all.map(({ predictions }) => predictions), alone: alone.map(({ predictions }) => predictions), vectors: vectors.map((one) => one.length), empty, broken, aborted: (await aborted).name, after };
+      return { all: all.map(({ predictions }) => predictions), alone: alone.map(({ predictions }) => predictions), likeness: vectors.map((one) => webmamba.similarity(one, vector)), empty, broken, aborted: (await aborted).name, after };
     }, [device, worker]);
-    assert.deepEqual(got.all, got.alone);
+    for (const [i, predictions] of got.all.entries()) {
+      assert.deepEqual(predictions.map(({ label }) => label), got.alone[i].map(({ label }) => label));
+      // Batches may be rounded in another order.
+      for (const [k, { score }] of predictions.entries()) assert.ok(Math.abs(score - got.alone[i][k].score) < 1e-5);
+    }
     assert.equal(new Set(got.all.map((one) => JSON.stringify(one))).size, 4);
-    assert.deepEqual(got.vectors.length, 2);
+    assert.equal(got.likeness.length, 5);
+    got.likeness.forEach((likeness, i) => assert.equal(Math.abs(likeness - 1) < 1e-4, i === 3, `${i}: ${likeness}`));
     assert.deepEqual(got.empty, []);
     assert.equal(got.broken.type, 'InvalidImageError');
     assert.equal(got.aborted, 'AbortError');

@@ -47,19 +47,30 @@ for (const [device, worker] of [['webgpu', false], ['cpu', false], [PLAIN_CPU, f
         const frames = await Promise.all(film.map((name) => picture(name)));
         const { predictions, timing } = await clf.classifyClip(frames, { topK: 10 });
         const still = await clf.classifyClip(frames.slice(0, 1), { topK: 1 });
+        const turned = frames.map((frame) => {
+          const canvas = new OffscreenCanvas(frame.height, frame.width);
+          const context = canvas.getContext('2d');
+          context.rotate(Math.PI / 2);
+          context.drawImage(frame, 0, -frame.height);
+          return canvas;
+        });
+        const [onItsSide, wanted] = [await clf.classifyClip(frames, { topK: 10, rotation: 90 }), await clf.classifyClip(turned, { topK: 10 })];
         const refused = await clf.classify(frames[0]).catch((error) => error.message);
         const empty = await clf.classifyClip([]).catch((error) => error.name);
-        const { frames: wanted, maps, device: info } = clf.info;
+        const { frames: looked, maps, device: info } = clf.info;
         await clf.dispose();
-        return { predictions, timing, still: still.predictions, refused, empty, wanted, maps, kind: info.kind };
+        return { predictions, onItsSide: onItsSide.predictions, turned: wanted.predictions, timing, still: still.predictions, refused, empty, looked, maps, kind: info.kind };
       },
       [`/models/${MODEL}/`, kind, worker, FILM],
     );
     assert.equal(got.kind, device === 'webgpu' ? 'webgpu' : 'cpu');
-    assert.deepEqual([got.wanted, got.maps], [4, false]);
+    assert.deepEqual([got.looked, got.maps], [4, false]);
     const native = await nativeScores(t, FILM);
     for (const { index, score } of got.predictions) assert.ok(Math.abs(score - native[index]) < 1e-5, `class ${index}: ${score}, not ${native[index]}`);
     assert.equal(got.predictions.length, 10);
+    const scores = (predictions) => predictions.toSorted((a, b) => a.index - b.index).map(({ score }) => score);
+    scores(got.onItsSide).forEach((score, i) => assert.ok(Math.abs(score - scores(got.turned)[i]) < 1e-4, `class ${i}, turned`));
+    assert.notDeepEqual(scores(got.onItsSide), scores(got.predictions));
     const still = await nativeScores(t, FILM.slice(0, 1));
     assert.ok(Math.abs(got.still[0].score - Math.max(...still)) < 1e-5);
     assert.match(got.refused, /takes clips of 4 frames/);
