@@ -3,12 +3,14 @@
 mod clip;
 mod list;
 mod preparation;
+mod tensors;
 
 use std::{sync::Arc, time::Duration};
 
 pub use preparation::ClassifierPreparation;
 
 use list::Lists;
+use tensors::Tensors;
 
 use crate::{
     error::{Error, Result},
@@ -61,8 +63,8 @@ pub struct Classifier {
     session: Session,
     device: Device,
     weights: Arc<WeightStore>,
-    /// Gives all stages, under these names; made when somebody asks for them.
-    features: Option<(Session, Vec<String>)>,
+    /// Made when somebody asks for them.
+    tensors: Option<Tensors>,
     /// Gives the maps of all classes; made when somebody asks for the map of a class.
     maps: Option<Session>,
     lists: Lists,
@@ -288,26 +290,6 @@ impl Classifier {
     fn map(&self, index: usize, map: [usize; 2], values: Vec<f32>, frame: &Frame<'_>) -> Result<ClassActivationMap> {
         let region = self.model.preprocess.region(frame.width, frame.height)?;
         Ok(ClassActivationMap { index, size: map, values, region })
-    }
-
-    /// `pooled`, the outputs of the stages, and `logits` of one frame, by name.
-    ///
-    /// # Errors
-    /// Those of [`Session::new`], as a session for them is made at the first call, and of [`Session::run_frame`].
-    pub async fn features(&mut self, frame: &Frame<'_>) -> Result<Vec<(String, Tensor)>> {
-        self.takes_images()?;
-        let (session, names) = match &mut self.features {
-            Some(features) => features,
-            none => {
-                let graph = self.model.graph(&self.model.options(1))?;
-                let names: Vec<String> = graph.outputs().iter().map(|o| o.name.clone()).filter(|name| name != "stem").collect();
-                let graph = graph.select(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-                none.insert((Session::with_weights(&graph, &self.device, &self.weights).await?, names))
-            }
-        };
-        let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
-        let (outputs, _) = session.run_frame(frame, &self.model.preprocess, &wanted).await?;
-        Ok(names.iter().cloned().zip(outputs).collect())
     }
 
     /// The time of every dispatch or operator of a run on some image.

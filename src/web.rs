@@ -1,7 +1,7 @@
 //! What JavaScript calls. The package's TypeScript (`pkg/src`) is the only caller: it opens devices, fetches files and takes
 //! images, and turns what comes back into its own types. Calls on one object must not overlap; it sees to that.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use js_sys::{Array, Float32Array, Function, JsString, Object, Reflect, Uint8Array, Uint32Array};
 use wasm_bindgen::{JsCast, prelude::*};
@@ -9,12 +9,13 @@ use wasm_bindgen::{JsCast, prelude::*};
 use crate::{
     classify::{Classifier, ClassifierOptions, ClassifierPreparation, FrameOptions, FrameResult, MapOf},
     error::Error,
+    explain::layers,
     gpu::{AdapterSummary, Frame, GpuDevice, Pixels},
     image::{RgbImage, Views},
     labels::{Labels, palette},
     models::{Documents, Model, ModelOptions},
     segment::{Segmentation, Segmenter, SegmenterOptions, SegmenterPreparation},
-    session::{Device, FrameTimes, host_image},
+    session::{Device, FrameTimes, Timing, host_image},
     tensor::Tensor,
     weights::{Incoming, Weights},
 };
@@ -231,40 +232,43 @@ impl Task {
 
 #[wasm_bindgen]
 impl WebModel {
-    /// What there is to know, as JSON.
+    /// What there is to know.
     ///
     /// # Errors
     /// None in practice: the weights have been held against the architecture.
-    pub fn info(&self) -> JsResult<String> {
+    pub fn info(&self) -> JsResult<Object> {
         let (stats, macs, maps) = match &self.0 {
             Task::Classifier(classifier) => (Some(classifier.stats()), classifier.stats().macs, classifier.has_maps()),
             Task::Segmenter(segmenter) => (segmenter.stats(), segmenter.macs(), false),
         };
         let model = self.0.model();
-        let dense = model.architecture.head().is_dense();
         let parameters = model.parameter_count().map_err(to_js)?;
         let classes = model.architecture.num_classes();
-        let labels: Vec<&str> = (0..classes).filter_map(|i| model.labels.get(i)).collect();
-        let info = serde_json::json!({
-            "name": model.name,
-            "family": model.architecture.family(),
-            "parameters": parameters,
-            "classes": classes,
-            "size": model.preprocess.size,
-            "frames": model.architecture.frames(),
-            "maps": maps,
-            "macs": macs,
-            "palette": dense.then(|| palette(classes)),
-            "labels": labels,
-            "minScore": model.min_score,
-            "unknown": model.unknown,
-            "licence": model.licence,
-            "assumptions": model.assumptions,
-            "dispatches": stats.map_or(0, |stats| stats.dispatches),
-            "weights": stats.map_or(parameters * 4, |stats| stats.weights_bytes),
-            "activations": stats.map_or(0, |stats| stats.activation_bytes),
-        });
-        Ok(info.to_string())
+        let (graph, dense) = (model.graph(&model.options(1)).map_err(to_js)?, model.architecture.head().is_dense());
+        let colour = |[r, g, b]: [u8; 3]| JsValue::from(numbers([r.into(), g.into(), b.into()]));
+        let colours = || palette(classes).into_iter().map(colour).collect::<Array>().into();
+        let [height, width] = model.preprocess.size;
+        let number = |n: u64| JsValue::from(n as f64);
+        object([
+            ("name", model.name.as_str().into()),
+            ("family", model.architecture.family().into()),
+            ("parameters", number(parameters)),
+            ("classes", number(classes as u64)),
+            ("size", numbers([height as f64, width as f64]).into()),
+            ("frames", number(model.architecture.frames() as u64)),
+            ("maps", maps.into()),
+            ("layers", texts(if dense { Vec::new() } else { layers(&graph) }).into()),
+            ("macs", number(macs)),
+            ("palette", if dense { colours() } else { JsValue::NULL }),
+            ("labels", texts((0..classes).filter_map(|i| model.labels.get(i))).into()),
+            ("minScore", ((f64::from(model.min_score) * 1e6).round() / 1e6).into()),
+            ("unknown", model.unknown.map_or(JsValue::NULL, |class| number(class as u64))),
+            ("licence", model.licence.as_str().into()),
+            ("assumptions", texts(model.assumptions.iter().map(String::as_str)).into()),
+            ("dispatches", number(stats.map_or(0, |stats| stats.dispatches as u64))),
+            ("weights", number(stats.map_or(parameters * 4, |stats| stats.weights_bytes))),
+            ("activations", number(stats.map_or(0, |stats| stats.activation_bytes))),
+        ])
     }
 
     /// Classifies an image: a `Uint8Array` of `width` x `height` RGBA pixels, or on a GPU a `GPUTexture` of the same device,
@@ -370,32 +374,41 @@ impl WebModel {
         result_to_js(FrameResult { predictions, scores: scores.then_some(all), times, ..FrameResult::default() })
     }
 
-    /// What the model sees in an image: `[name, shape, data]` of each tensor; with `pooled` of that one alone.
+    /// What the model sees in an image: `[name, shape, data]` of each tensor; with `pooled` of that one alone, with a layer what its scans
+    /// do ([`Classifier::tensors`]).
     ///
     /// # Errors
     /// As `classify`; `argument` for `pooled` of a model that has no such thing.
-    pub async fn features(&mut self, image: JsValue, width: u32, height: u32, pooled: bool) -> JsResult<Array> {
+    pub async fn features(
+        &mut self,
+        image: JsValue,
+        width: u32,
+        height: u32,
+        pooled: bool,
+        layer: Option<String>,
+    ) -> JsResult<Array> {
         let image = Image::new(&self.1, image, width, height)?;
         let frame = image.frame(width, height);
         let tensors = match pooled {
             true => self.0.classifier()?.embed_frame(&frame).await.map(|tensor| vec![("pooled".to_owned(), tensor)]),
-            false => self.0.classifier()?.features(&frame).await,
+            false => self.0.classifier()?.tensors(&frame, layer.as_deref()).await,
         };
         Ok(tensors_to_js(tensors.map_err(to_js)?))
     }
 
-    /// Time of every launch or operator as JSON: `[{ op, kernel, node, ms }]`.
+    /// Time of every launch or operator: `[{ op, kernel, node, ms }]`.
     ///
     /// # Errors
     /// `argument` where the adapter has no timestamps; `lost`, `gpu`.
-    pub async fn profile(&mut self) -> JsResult<String> {
+    pub async fn profile(&mut self) -> JsResult<Array> {
         let timings = match &mut self.0 {
             Task::Classifier(classifier) => classifier.profile().await,
             Task::Segmenter(segmenter) => segmenter.profile().await,
         };
-        let timings = timings.map_err(to_js)?;
-        let entry = |t: &crate::session::Timing| serde_json::json!({ "op": t.op, "kernel": t.kernel, "node": t.node, "ms": t.time.as_secs_f64() * 1e3 });
-        Ok(serde_json::Value::Array(timings.iter().map(entry).collect()).to_string())
+        let entry = |t: Timing| {
+            object([("op", t.op.into()), ("kernel", t.kernel.into()), ("node", t.node.into()), ("ms", milliseconds(t.time))])
+        };
+        timings.map_err(to_js)?.into_iter().map(entry).collect()
     }
 
     /// Buffers, bind groups and pipelines made so far; empty on the CPU.
@@ -457,13 +470,12 @@ fn result_to_js(result: FrameResult) -> JsResult<Object> {
         fields.push(("scores", Float32Array::from(scores.as_slice()).into()));
     }
     if let Some(map) = result.map {
-        let region = map.region.iter().map(|n| JsValue::from(*n)).collect::<Array>();
         let map = object([
             ("index", (map.index as u32).into()),
             ("width", (map.size[1] as u32).into()),
             ("height", (map.size[0] as u32).into()),
             ("values", Float32Array::from(map.values.as_slice()).into()),
-            ("region", region.into()),
+            ("region", numbers(map.region).into()),
         ])?;
         fields.push(("map", map.into()));
     }
@@ -484,8 +496,20 @@ fn segmentation_to_js(result: &Segmentation) -> JsResult<Object> {
 
 /// Milliseconds of the steps of a call.
 fn times(times: FrameTimes) -> Vec<(&'static str, JsValue)> {
-    let ms = |time: std::time::Duration| JsValue::from(time.as_secs_f64() * 1e3);
-    vec![("preprocess", ms(times.preprocess)), ("model", ms(times.model)), ("readback", ms(times.readback))]
+    let steps = [("preprocess", times.preprocess), ("model", times.model), ("readback", times.readback)];
+    steps.into_iter().map(|(name, time)| (name, milliseconds(time))).collect()
+}
+
+fn milliseconds(time: Duration) -> JsValue {
+    (time.as_secs_f64() * 1e3).into()
+}
+
+fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Array {
+    texts.into_iter().map(JsValue::from).collect()
+}
+
+fn numbers<const N: usize>(numbers: [f64; N]) -> Array {
+    numbers.into_iter().map(JsValue::from).collect()
 }
 
 fn tensors_to_js(tensors: Vec<(String, Tensor)>) -> Array {

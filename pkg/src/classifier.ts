@@ -1,17 +1,17 @@
 /** The package's main class. */
 import { Calls, inTurn } from './calls.js';
 import { normalised } from './embedding.js';
-import type { Engine, RawResult } from './engine.js';
+import type { Engine, RawHeat, RawResult } from './engine.js';
 import { InvalidOptionError } from './errors.js';
 import { toPicture, type Picture, type View } from './frames.js';
 import { inBatches, toPictures } from './lists.js';
 import { loadEngine } from './loading.js';
 import { LoadedModel } from './model.js';
-import { checkClassify, checkClip, checkEmbed, checkFeatures, checkVideo, classesOf } from './options.js';
+import { checkClassify, checkClip, checkEmbed, checkExplain, checkFeatures, checkVideo, classesOf } from './options.js';
 import { frames } from './stream.js';
 import type {
-  Classification, ClassifyOptions, ClipOptions, EmbedOptions, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource,
-  Prediction, VideoClassification, VideoOptions, VideoSource,
+  Classification, ClassifyOptions, ClipOptions, EmbedOptions, ExplainOptions, Explanation, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource,
+  Prediction, Region, VideoClassification, VideoOptions, VideoSource,
 } from './types.js';
 import { FrameCount, Smoothing } from './video.js';
 
@@ -206,6 +206,27 @@ export class ImageClassifier extends LoadedModel {
     return this.#each(source, { view: options, signal }, single, (pictures) => this.#engine.embedList(pictures), normalised);
   }
 
+  /**
+   * What the model looked at in an image: a map, of which `kind` says what it shows. The first map of a layer takes longer: memory and
+   * kernels are made for it.
+   *
+   * @throws as {@link classify}; {@link InvalidOptionError} for maps or a layer that the model does not have
+   */
+  async explain(source: ImageSource, options: ExplainOptions): Promise<Explanation> {
+    checkExplain(options, this.info);
+    const { kind, layer = this.info.layers.at(-1), signal, ...view } = options;
+    signal?.throwIfAborted();
+    return this.#calls.begin(async () => {
+      if (kind === 'cam' || layer === undefined) {
+        const { heatmap } = await this.#classify(source, { topK: 1, threshold: 0, among: undefined, map: true, view, signal });
+        return { kind, layer: null, ...(heatmap as Heatmap) };
+      }
+      const picture = await toPicture(source, signal, view);
+      const raw = await this.#calls.next(() => this.#engine.explain(picture, kind, layer), signal, () => picture.close());
+      return { kind, layer, ...placed(raw, picture) };
+    });
+  }
+
   /** What the model sees: outputs of its stages, what its head takes, and the logits. */
   async features(source: ImageSource, options: { signal?: AbortSignal } = {}): Promise<Features> {
     checkFeatures(options);
@@ -239,7 +260,7 @@ function best(scores: Float32Array, count: number, among?: Uint8Array): [number,
 }
 
 /** A map with its region in pixels of the source. */
-function placed({ region, ...map }: NonNullable<RawResult['map']>, { scale, corner = [0, 0] }: Picture): Heatmap {
+function placed<T extends RawHeat>({ region, ...map }: T, { scale, corner = [0, 0] }: Picture): Omit<T, 'region'> & { region: Region } {
   const [x, y, width, height] = region.map((n) => n * scale) as typeof region;
   return { ...map, region: { x: x + corner[0], y: y + corner[1], width, height } };
 }

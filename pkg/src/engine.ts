@@ -7,17 +7,25 @@ import type { Located } from './locate.js';
 import { PixelReader, TextureStage } from './pixels.js';
 import { typed } from './plain.js';
 import { resolveModel, type ResolvedModel } from './source.js';
-import type { Features, HostTensor, LoadOptions, ModelInfo, ProfileEntry, WasmSource } from './types.js';
+import type { Features, HostTensor, LoadOptions, MapKind, ModelInfo, ProfileEntry, WasmSource } from './types.js';
 import { turnedBack, Turner } from './turn.js';
 import { module } from './wasm.js';
 import type { Loader, WebModel } from './webmamba.js';
+
+/** Values of the positions of a picture; the region is left, top, width and height. */
+export interface RawHeat {
+  width: number;
+  height: number;
+  values: Float32Array;
+  region: [number, number, number, number];
+}
 
 /** What the model says of one picture. */
 export interface RawResult {
   indices: Uint32Array;
   values: Float32Array;
   scores?: Float32Array;
-  map?: { index: number; width: number; height: number; values: Float32Array; region: [number, number, number, number] };
+  map?: RawHeat & { index: number };
   /** Milliseconds. */
   capture: number;
   preprocess: number;
@@ -68,6 +76,8 @@ export interface Engine {
   segment(picture: Picture): Promise<RawMap>;
   /** The same of an input that is ready, for an image of this size, with the logits. */
   prepared(input: HostTensor, width: number, height: number): Promise<RawPrepared>;
+  /** What the scans of a layer do. */
+  explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat>;
   features(picture: Picture): Promise<Features>;
   /** What the head takes. */
   embed(picture: Picture): Promise<Float32Array>;
@@ -76,6 +86,9 @@ export interface Engine {
   allocations(): Promise<number[]>;
   dispose(): Promise<void>;
 }
+
+/** What the device takes of a picture: the image, its width and height, and the milliseconds that took. */
+type Seen = [image: GPUTexture | Uint8Array, width: number, height: number, capture: number];
 
 /** Bytes that are collected before they are sent to the device. */
 const UPLOAD = 4 << 20;
@@ -198,14 +211,7 @@ export class LocalEngine implements Engine {
         const { map, model } = await classify(true, chosen);
         Object.assign(result, { map, model: result.model + model });
       }
-      if (result.map) {
-        // Maps lie on the picture as it came, in its pixels.
-        const { rotation = 0 } = picture;
-        const scale = (rotation % 180 ? picture.height : picture.width) / width;
-        result.map.region = result.map.region.map((n) => n * scale) as [number, number, number, number];
-        Object.assign(result.map, turnedBack(result.map, picture.width, picture.height, rotation));
-      }
-      return { ...result, capture };
+      return { ...result, ...(result.map && { map: onPicture(result.map, picture, width) }), capture };
     });
   }
 
@@ -266,29 +272,34 @@ export class LocalEngine implements Engine {
     });
   }
 
-  async features(picture: Picture): Promise<Features> {
-    const get = await this.#tensors(picture, false);
-    return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
-  }
-
-  async embed(picture: Picture): Promise<Float32Array> {
-    return (await this.#tensors(picture, true))('pooled').data;
-  }
-
-  /** What the model sees, by name: all of it, or `pooled` alone. */
-  #tensors(picture: Picture, pooled: boolean): Promise<(name: string) => HostTensor> {
-    return this.#withImage(picture, async (image, width, height) => {
-      const list = (await this.#model.features(image, width, height, pooled)) as RawTensor[];
-      const tensors = new Map(list.map((tensor) => [tensor[0], hostTensor(tensor)]));
-      return (name) => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
+  explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat> {
+    return this.#withImage(picture, async (...seen) => {
+      const get = await this.#tensors(seen, false, layer);
+      const { shape: [height = 0, width = 0], data: values } = get(kind);
+      return onPicture({ width, height, values, region: [...get('region').data] as RawHeat['region'] }, picture, seen[1]);
     });
   }
 
-  /** Runs `use` on what the device takes of a picture: the image, its width and height, and the milliseconds that took. */
-  #withImage<T>(
-    picture: Picture,
-    use: (image: GPUTexture | Uint8Array, width: number, height: number, capture: number) => Promise<T>,
-  ): Promise<T> {
+  features(picture: Picture): Promise<Features> {
+    return this.#withImage(picture, async (...seen) => {
+      const get = await this.#tensors(seen, false);
+      return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
+    });
+  }
+
+  embed(picture: Picture): Promise<Float32Array> {
+    return this.#withImage(picture, async (...seen) => (await this.#tensors(seen, true))('pooled').data);
+  }
+
+  /** What the model sees, by name: all of it, `pooled` alone, or what the scans of a layer do. */
+  async #tensors([image, width, height]: Seen, pooled: boolean, layer?: string): Promise<(name: string) => HostTensor> {
+    const list = (await this.#model.features(image, width, height, pooled, layer)) as RawTensor[];
+    const tensors = new Map(list.map((tensor) => [tensor[0], hostTensor(tensor)]));
+    return (name) => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
+  }
+
+  /** Runs `use` on what the device takes of a picture. */
+  #withImage<T>(picture: Picture, use: (...seen: Seen) => Promise<T>): Promise<T> {
     return this.#guarded(async () => {
       const start = performance.now();
       const small = await this.#fitting(picture);
@@ -315,7 +326,7 @@ export class LocalEngine implements Engine {
   }
 
   profile(): Promise<ProfileEntry[]> {
-    return this.#guarded(async () => JSON.parse(await this.#model.profile()) as ProfileEntry[]);
+    return this.#guarded(async () => (await this.#model.profile()) as ProfileEntry[]);
   }
 
   allocations(): Promise<number[]> {
@@ -349,6 +360,13 @@ type RawTensor = [string, Uint32Array, Float32Array];
 
 const hostTensor = ([, shape, data]: RawTensor): HostTensor => ({ shape: [...shape], data });
 
+/** A map of what the device saw, `width` pixels across, on the picture as it came, in its pixels. */
+function onPicture<T extends RawHeat>(map: T, { width: across, height: down, rotation = 0 }: Picture, width: number): T {
+  const scale = (rotation % 180 ? down : across) / width;
+  const region = map.region.map((n) => n * scale) as RawHeat['region'];
+  return { ...map, region, ...turnedBack({ ...map, region }, across, down, rotation) };
+}
+
 /** The class of the highest score of those that are 1 in `among`. */
 function bestOf(scores: Float32Array, among: Uint8Array): number | undefined {
   let best: number | undefined;
@@ -369,7 +387,7 @@ function describe(
   memory: WebAssembly.Memory,
   own: ResolvedModel['own'],
 ): ModelInfo {
-  const { weights, activations, ...rest } = JSON.parse(model.info()) as ModelInfo & { weights: number; activations: number };
+  const { weights, activations, ...rest } = model.info() as ModelInfo & { weights: number; activations: number };
   return {
     ...rest,
     ...own,

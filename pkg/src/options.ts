@@ -1,5 +1,6 @@
 /** Checks what callers pass, so that no misspelt or impossible option is passed over in silence. */
 import { InvalidOptionError } from './errors.js';
+import type { ExplainOptions, ModelInfo } from './types.js';
 import { isUrl } from './urls.js';
 
 /** What a value must be, in words, and whether it is. */
@@ -58,6 +59,8 @@ const CLASSIFY: Record<string, Rule> = {
   heatmap: ['true, false, a label or the index of a class', (value) => ['boolean', 'string', 'number'].includes(typeof value)],
 };
 
+const EXPLAIN: Record<string, Rule> = { ...EMBED, kind: choice('cam', 'delta', 'forget', 'contribution'), layer: text };
+
 const { heatmap: _, ...CLIP } = CLASSIFY;
 const maxFps = numbers('a number above 0', (value) => value > 0);
 
@@ -87,6 +90,15 @@ export function checkLoad(options: unknown): void {
 export const checkPlace = (options: unknown) => check('clear', options, HUB);
 export const checkPreload = (options: unknown) => check('preload', options, { ...HUB, ...FETCH, onProgress: callback, signal });
 export const checkEmbed = (options: unknown) => check('embed', options, EMBED);
+
+/** With what the model has. */
+export function checkExplain(options: ExplainOptions, { maps, layers }: ModelInfo): void {
+  check('explain', { ...options, kind: options?.kind ?? null }, EXPLAIN);
+  const { kind, layer } = options;
+  const known = layers.map((name) => `\`${name}\``).join(', ');
+  if (!(kind === 'cam' ? maps : known)) throw new InvalidOptionError(`explain: this model has no maps of the kind '${kind}'; \`info.maps\` and \`info.layers\` tell.`);
+  if (layer !== undefined && !layers.includes(layer)) throw new InvalidOptionError(`explain: the model has no layer \`${layer}\` with scans; there are ${known}.`);
+}
 export const checkClassify = (options: unknown) => check('classify', options, CLASSIFY);
 export const checkClip = (options: unknown) => check('classifyClip', options, CLIP);
 export const checkVideo = (options: unknown) => check('classifyVideo', options, VIDEO);

@@ -1,12 +1,12 @@
 /** A model in a worker: the same engine behind messages. */
 import { asset } from './assets.js';
-import type { Engine, RawMap, RawPrepared, RawResult, RunOptions } from './engine.js';
+import type { Engine, RawHeat, RawMap, RawPrepared, RawResult, RunOptions } from './engine.js';
 import { DisposedError, WorkerError } from './errors.js';
 import { unreadable, type Picture } from './frames.js';
 import type { Located } from './locate.js';
 import { tag } from './options.js';
 import { fromPlain, type PlainError } from './plain.js';
-import type { Features, HostTensor, LoadOptions, ModelInfo, ProfileEntry, ProgressEvent, Rotation, WasmSource } from './types.js';
+import type { Features, HostTensor, LoadOptions, MapKind, ModelInfo, ProfileEntry, ProgressEvent, Rotation, WasmSource } from './types.js';
 import { shown } from './urls.js';
 
 /** A picture that can be handed over. */
@@ -27,6 +27,7 @@ export type Request =
   | { id: number; call: 'embedList'; pictures: SentPicture[] }
   | { id: number; call: 'frames'; available: number }
   | { id: number; call: 'clip'; pictures: SentPicture[]; available: number; scores: boolean }
+  | { id: number; call: 'explain'; picture: SentPicture; kind: MapKind; layer: string }
   | { id: number; call: 'features' | 'embed' | 'segment'; picture: SentPicture }
   | { id: number; call: 'prepared'; input: HostTensor; width: number; height: number }
   | { id: number; call: 'profile' | 'allocations' | 'dispose' };
@@ -145,6 +146,11 @@ export class RemoteEngine implements Engine {
 
   prepared(input: HostTensor, width: number, height: number): Promise<RawPrepared> {
     return this.#ask<RawPrepared>({ call: 'prepared', input, width, height });
+  }
+
+  async explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat> {
+    const [sent, transfer] = await sendable(picture);
+    return this.#ask<RawHeat>({ call: 'explain', picture: sent, kind, layer }, transfer);
   }
 
   async features(picture: Picture): Promise<Features> {

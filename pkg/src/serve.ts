@@ -48,6 +48,8 @@ async function answer(request: Request): Promise<unknown> {
       return engine.frames(request.available);
     case 'clip':
       return withPictures(request.pictures, (pictures) => (engine as LocalEngine).clip(pictures, request.available, request.scores));
+    case 'explain':
+      return withPictures([request.picture], ([picture]) => (engine as LocalEngine).explain(picture, request.kind, request.layer));
     case 'features':
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).features(picture));
     case 'embed':

@@ -165,6 +165,20 @@ export interface ClassifyOptions {
 /** The same for every frame. */
 export type ClipOptions = Omit<ClassifyOptions, 'heatmap'>;
 
+/**
+ * What a map shows: how much each position speaks for the best class (`'cam'`), and of a layer's scans how large a step they take at a
+ * token (`'delta'`, the input gate), how much of the state outlasts it (`'forget'`, the forget gate), or its share in what they give to the
+ * pooled feature (`'contribution'`). `docs/EXPLAIN.md` of the repository has the equations.
+ */
+export type MapKind = 'cam' | 'delta' | 'forget' | 'contribution';
+
+export interface ExplainOptions extends EmbedOptions {
+  /** `'cam'` where `info.maps` is true; the others where `info.layers` has any. */
+  kind: MapKind;
+  /** The layer whose scans are shown: one of `info.layers`. Default: the last one. */
+  layer?: string;
+}
+
 /** Degrees, clockwise. */
 export type Rotation = 0 | 90 | 180 | 270;
 
@@ -221,6 +235,21 @@ export interface Heatmap {
   /** Row-major; in logits, so that the mean over all positions is the class's logit. */
   values: Float32Array;
   /** The part of the image that the map covers, in pixels of the image (what the centre crop kept). */
+  region: Region;
+}
+
+/** What a model looked at, as one value for each position. */
+export interface Explanation {
+  kind: MapKind;
+  /** The layer of the scans; null of class activation maps. */
+  layer: string | null;
+  /** The class of a class activation map. */
+  index?: number;
+  width: number;
+  height: number;
+  /** Row by row. */
+  values: Float32Array;
+  /** The part of the image that the map covers, in its pixels. */
   region: Region;
 }
 
@@ -327,6 +356,8 @@ export interface ModelInfo {
   frames: number;
   /** Whether the model has heat maps. */
   maps: boolean;
+  /** Names of the layers whose scans `explain` can show, in the order in which images pass them; of models of clips it shows none. */
+  layers: readonly string[];
   /** Multiply-adds an image, or a clip. */
   macs: number;
   labels: readonly string[];

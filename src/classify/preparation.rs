@@ -75,7 +75,7 @@ impl ClassifierPreparation {
             session,
             device,
             weights,
-            features: None,
+            tensors: None,
             maps: None,
             lists: Lists::Unknown,
             batch,

@@ -4,20 +4,20 @@
 //! Nothing is approximated and nothing is trained: the operands of the scans of one layer leave the device, and [`Scan`] computes the maps
 //! of them by their definition.
 
+mod layer;
 mod place;
 mod scan;
 
 use std::{fmt, str::FromStr};
 
+pub(crate) use layer::{layers, look, operands};
 pub use scan::{Scan, ScanMaps};
-
-use place::Place;
 
 use crate::{
     error::{Error, Result, listed, quote},
-    graph::{Graph, Input, Kind as NodeKind, Layout, Output, Value},
+    graph::{Graph, Output},
     models::{BuildOptions, Model},
-    ops::{Op, SelectiveScan, TopK},
+    ops::TopK,
     session::{Device, Session},
     tensor::Tensor,
 };
@@ -83,19 +83,12 @@ pub struct Map {
     pub values: Vec<f32>,
 }
 
-/// What there is to see of a model.
+/// What there is to see of a model: class activation maps, and of scans those that have all of Mamba's switches.
 #[derive(Debug)]
 pub struct Explanation {
     graph: Graph,
-    layers: Vec<Layer>,
-    options: BuildOptions,
-}
-
-/// The scans of a mixer, which are the same tokens in different orders.
-#[derive(Debug)]
-struct Layer {
-    name: String,
-    scans: Vec<(SelectiveScan, Vec<Input>)>,
+    /// Height and width of the input.
+    size: [usize; 2],
 }
 
 impl Explanation {
@@ -106,29 +99,18 @@ impl Explanation {
     pub fn new(model: &Model) -> Result<Self> {
         let top_k = (model.architecture.num_classes() > 0).then_some(TopK { k: 1, temperature: model.temperature });
         let options = BuildOptions { top_k, class_activation: true, ..model.options(1) };
-        let graph = model.graph(&options)?;
-        let mut layers: Vec<Layer> = Vec::new();
-        for node in graph.nodes() {
-            let NodeKind::Op(Op::SelectiveScan(op), inputs) = &node.kind else { continue };
-            let path = node.name.rsplit_once(".scan").map_or(node.name.as_str(), |(path, _)| path);
-            let name = path.strip_suffix(".backward").unwrap_or(path);
-            let scan = (*op, inputs.clone());
-            match layers.iter_mut().find(|layer| layer.name == name) {
-                Some(layer) => layer.scans.push(scan),
-                None => layers.push(Layer { name: name.to_owned(), scans: vec![scan] }),
-            }
-        }
-        Ok(Self { graph, layers, options })
+        Ok(Self { graph: model.graph(&options)?, size: options.size })
     }
 
     /// The layers that have scans, in the order in which data pass them.
-    pub fn layers(&self) -> impl Iterator<Item = &str> {
-        self.layers.iter().map(|layer| layer.name.as_str())
+    pub fn layers(&self) -> Vec<&str> {
+        layers(&self.graph)
     }
 
     /// The kinds of maps that there are.
     pub fn kinds(&self) -> Vec<Kind> {
-        let has = |kind: &Kind| if *kind == Kind::Cam { self.has_cam() } else { !self.layers.is_empty() };
+        let scans = !self.layers().is_empty();
+        let has = |kind: &Kind| if *kind == Kind::Cam { self.has_cam() } else { scans };
         Kind::ALL.into_iter().filter(has).collect()
     }
 
@@ -142,78 +124,51 @@ impl Explanation {
     /// # Errors
     /// [`Error::InvalidArgument`] for a kind or a layer that the model does not have; those of [`Session::new`] and [`Session::run`].
     pub async fn maps(&self, device: &Device, input: &Tensor, kinds: &[Kind], layers: &[&str]) -> Result<Vec<Map>> {
-        if kinds.contains(&Kind::Cam) && !self.has_cam() {
+        let cam = kinds.contains(&Kind::Cam);
+        if cam && !self.has_cam() {
             let reason =
                 "there are no class activation maps of this model: its head is no linear layer behind a mean over positions";
             return Err(Error::InvalidArgument(reason.into()));
         }
         let of_scans: Vec<Kind> = kinds.iter().copied().filter(|kind| *kind != Kind::Cam).collect();
         let layers = if of_scans.is_empty() { Vec::new() } else { self.wanted(layers)? };
-        let mut outputs: Vec<Output> = Vec::new();
-        let computed = |value: Value| !matches!(self.graph.node(value).kind, NodeKind::Constant(_));
-        for Input { value, .. } in layers.iter().flat_map(|layer| &layer.scans).flat_map(|(_, inputs)| &inputs[..3]) {
-            if computed(*value) && outputs.iter().all(|output| output.value != *value) {
-                outputs.push(Output { name: value.index().to_string(), value: *value, layout: Layout::Plain });
+        let heads = self.graph.outputs().iter().filter(|o| cam && ["top_k", "class_activation"].contains(&&*o.name));
+        let mut outputs: Vec<Output> = heads.cloned().collect();
+        for output in layers.iter().flat_map(|layer| operands(&self.graph, layer)) {
+            if outputs.iter().all(|known| known.name != output.name) {
+                outputs.push(output);
             }
         }
-        let cam = kinds.contains(&Kind::Cam);
-        outputs.extend(self.graph.outputs().iter().filter(|o| cam && ["top_k", "class_activation"].contains(&&*o.name)).cloned());
-        let graph = self.graph.clone().with_outputs(outputs);
-        let mut session = Session::new(&graph, device).await?;
-        let names: Vec<String> = session.output_names().map(str::to_owned).collect();
-        let results = session.run(input).await?;
-        let result = |name: &str| names.iter().position(|known| known == name).and_then(|i| results.get(i));
+        let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
+        let mut session = Session::new(&self.graph.clone().with_outputs(outputs), device).await?;
+        let results: Vec<(String, Tensor)> = names.into_iter().zip(session.run(input).await?).collect();
 
         let mut maps = Vec::new();
-        if let (true, Some(best), Some(values)) = (cam, result("top_k"), result("class_activation")) {
+        if let (true, [(_, best), (_, values), ..]) = (cam, &results[..]) {
             maps.push(self.cam(best, values)?);
         }
         for layer in layers {
-            let place = Place::of(&self.graph, layer.scans[0].1[0].value, self.options.size)?;
-            let mut all: Option<ScanMaps> = None;
-            for (op, inputs) in &layer.scans {
-                let read = |input: &Input| {
-                    let whole = match &self.graph.node(input.value).kind {
-                        NodeKind::Constant(tensor) => tensor,
-                        _ => result(&input.value.index().to_string()).ok_or_else(missing)?,
-                    };
-                    Ok(input.of(whole)?.to_f32().into_owned())
-                };
-                let [xz, delta, bc, a, skip, bias] =
-                    <[Vec<f32>; 6]>::try_from(inputs.iter().take(6).map(read).collect::<Result<Vec<_>>>()?).unwrap_or_default();
-                let scan = Scan { direction: op.direction, images: place.images(), xz, delta, bc, a, skip, bias };
-                let found = scan.maps(place.class_token());
-                all = Some(match all {
-                    Some(all) => all.with(found),
-                    None => found,
-                });
-            }
-            let Some(all) = all else { continue };
+            let scanned = look(&self.graph, self.size, layer, &results)?;
             for kind in &of_scans {
-                let values = match kind {
-                    Kind::Delta => all.delta(),
-                    Kind::Forget => all.forget(),
-                    Kind::Contribution | Kind::Cam => all.contribution(),
-                };
-                let (size, values) = place.lay_out(&values);
-                let (layer, frames) = (Some(layer.name.clone()), place.frames());
+                let (size, values) = scanned.map(*kind);
+                let (layer, frames) = (Some(layer.to_owned()), scanned.frames());
                 maps.push(Map { kind: *kind, layer, class: None, frames, size, values });
             }
         }
         Ok(maps)
     }
 
-    fn wanted(&self, names: &[&str]) -> Result<Vec<&Layer>> {
-        let Some(last) = self.layers.last() else {
+    fn wanted<'a>(&'a self, names: &[&'a str]) -> Result<Vec<&'a str>> {
+        let known = self.layers();
+        let Some(last) = known.last() else {
             return Err(Error::InvalidArgument("the model has no scans: there are class activation maps at most".into()));
         };
-        let find = |name: &&str| {
-            self.layers.iter().find(|layer| layer.name == **name).ok_or_else(|| {
-                let known: Vec<String> = self.layers().map(quote).collect();
-                Error::InvalidArgument(format!("there is no layer {} with a scan; there are: {}", quote(name), listed(&known)))
-            })
-        };
-        if names.is_empty() { Ok(vec![last]) } else { names.iter().map(find).collect() }
+        if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+            let known: Vec<String> = known.into_iter().map(quote).collect();
+            let reason = format!("there is no layer {} with a scan; there are: {}", quote(name), listed(&known));
+            return Err(Error::InvalidArgument(reason));
+        }
+        Ok(if names.is_empty() { vec![last] } else { names.to_vec() })
     }
 
     fn cam(&self, best: &Tensor, values: &Tensor) -> Result<Map> {

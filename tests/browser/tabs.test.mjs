@@ -154,6 +154,67 @@ test('compare: two models say what they see in the same picture, whether they ag
   await page.waitForFunction(() => /MambaVision nano/.test(document.querySelector('#second-answer').textContent), undefined, WAIT);
 });
 
+for (const [look, context] of Object.entries({
+  wide: {}, 'wide-dark': { colorScheme: 'dark' },
+  narrow: { viewport: { width: 320, height: 640 } }, 'narrow-dark': { viewport: { width: 320, height: 640 }, colorScheme: 'dark' },
+})) {
+  test(`maps of scans are chosen by what they show and by their layer, ${look}`, async (t) => {
+    const { by, page, ready, topIs, shot } = await openDemo(t, context);
+    await ready();
+    await by('sample-chelsea').click();
+    await topIs('cat');
+    assert.equal(await by('map-choice').isVisible(), false);
+    await by('heatmap-toggle').check();
+    assert.ok(await by('map-kind').isVisible());
+    assert.equal(await by('map-layer').isVisible(), false);
+    const legend = (text) => page.waitForFunction(
+      (text) => !document.querySelector('#heatmap-legend').hidden && document.querySelector('#heatmap-legend').textContent === text, text, WAIT);
+    const painted = () => page.evaluate(() => {
+      const canvas = document.querySelector('#heatmap');
+      return [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data].reduce((hash, byte) => (hash * 31 + byte) | 0, 7);
+    });
+    await legend('other thingscat');
+    const seen = [await painted()];
+    await by('map-kind').selectOption('forget');
+    await legend('forgetskeeps');
+    seen.push(await painted());
+    await by('map-layer').selectOption({ index: 0 });
+    await legend('forgetskeeps');
+    seen.push(await painted());
+    await by('map-kind').selectOption('contribution');
+    await legend('leastmost');
+    seen.push(await painted());
+    assert.equal(new Set(seen).size, 4, seen.join());
+    await by('map-layer').scrollIntoViewIfNeeded();
+    await shot(`map-choice-${look}`);
+    assert.deepEqual(await violations(page), []);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false);
+    // A class that is pressed has its own map.
+    await by('predictions').locator('.label').nth(1).click();
+    await page.waitForFunction(() => /^other things/.test(document.querySelector('#heatmap-legend').textContent), undefined, WAIT);
+    assert.equal(await by('map-kind').inputValue(), 'cam');
+    await by('heatmap-toggle').uncheck();
+    assert.equal(await by('map-choice').isVisible(), false);
+  });
+}
+
+test('a model with scans and without class maps shows its scans, on pictures and before the camera', async (t) => {
+  const { server, by, page, ready, topIs } = await openDemo(t, { query: '?model=/vim/', allowErrors: true });
+  server.model('/vim', checkpoint('vim_micro'));
+  await page.reload();
+  await ready();
+  await by('sample-chelsea').click();
+  await topIs();
+  await by('heatmap-toggle').check();
+  await page.waitForFunction(() => document.querySelector('#heatmap-legend').textContent === 'littlemuch', undefined, WAIT);
+  assert.deepEqual(await by('map-kind').locator('option').evaluateAll((all) => all.map(({ value }) => value)), ['delta', 'forget', 'contribution']);
+  assert.equal(await by('map-layer').inputValue(), 'layers.2.mixer');
+  await by('start-camera').click();
+  await topIs();
+  await page.waitForFunction(() => !document.querySelector('#heatmap').hidden, undefined, WAIT);
+  assert.equal(await by('error').isVisible(), false);
+});
+
 test('a model without class maps: no switch, a plain word, and the answer all the same', async (t) => {
   const { server, by, page, ready, topIs } = await openDemo(t, { query: '?model=/out/', allowErrors: true });
   server.model('/out', checkpoint('mambaout_micro'));

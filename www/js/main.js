@@ -8,7 +8,7 @@ import { yieldToPicture } from './drawer.js';
 import { acceptFiles, onlyConfig } from './files.js';
 import './full-screen.js';
 import { bring } from './loading.js';
-import { showMapSwitch } from './maps.js';
+import { maps } from './maps.js';
 import { clearFacts, showFacts } from './model-facts.js';
 import { ModelSession } from './model-session.js';
 import { keepPage } from './offline.js';
@@ -113,7 +113,7 @@ async function load(wanted) {
     showAdapter(model.info, wanted.device);
     showFacts(model.info);
     showThings(model.info);
-    showMapSwitch(model.info);
+    maps.offer(model.info);
     refresh();
   } catch (error) {
     if (namesPixels(error)) return loadSegmenter(wanted);
@@ -263,8 +263,8 @@ byId('cancel-load').addEventListener('click', () => {
   session.cancel();
   segmenters.cancel();
 });
-byId('heatmap-toggle').addEventListener('change', (/** @type {any} */ event) => {
-  if (!event.target.checked) hideHeatmap();
+maps.listen(() => {
+  hideHeatmap();
   refresh();
 });
 listenToClasses(refresh);

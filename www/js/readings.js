@@ -2,17 +2,14 @@
 import { announce, forgetAnnouncement } from './announcer.js';
 import { answer, inWords } from './answer.js';
 import { choose, clearBars, listenToBars, ROWS, showBars } from './bars.js';
-import { byId } from './dom.js';
 import { hideDoubt, showDoubt } from './doubt.js';
 import { clearHeatmap, showHeatmap } from './heatmap.js';
+import { maps } from './maps.js';
 import { clearTiming, showTiming } from './meters.js';
 import { Steady } from './steady.js';
 import { video, viewer } from './viewer.js';
 
 const SMOOTHING = 0.6;
-const heatmap = byId('heatmap-toggle');
-const legend = byId('heatmap-legend');
-const legendClass = byId('heatmap-class');
 const steady = new Steady();
 /** The class of the heat map; without one it is the answer. @type {string | undefined} */
 let chosen;
@@ -20,14 +17,14 @@ let chosen;
 /** What the model is asked for. @param {any} model @param {AbortSignal} signal */
 function wanted(model, signal) {
   if (!model.info.labels.includes(chosen)) choose((chosen = undefined));
-  return { topK: ROWS, heatmap: heatmap.checked && model.info.maps && (chosen ?? true), signal };
+  return { topK: ROWS, heatmap: maps.ofClass && (chosen ?? true), signal };
 }
 
 /** A class that is pressed is shown on the picture. @param {() => void} onChange */
 export function listenToClasses(onChange) {
   listenToBars((label) => {
     chosen = label;
-    if (label !== undefined) heatmap.checked = true;
+    if (label !== undefined) maps.showClass();
     onChange();
   });
 }
@@ -37,14 +34,14 @@ export const look = {
   async watch(model, signal) {
     for await (const result of model.classifyVideo(video, { ...wanted(model, signal), smoothing: SMOOTHING })) {
       if (signal.aborted) return;
-      show(model, { ...result, ...steady.next(result, model.info) }, result.fps);
+      await show(model, { ...result, ...steady.next(result, model.info) }, signal, result.fps);
     }
   },
 
   /** Classifies the shown picture. @param {any} model @param {AbortSignal} signal */
   async lookOnce(model, signal) {
     const result = await model.classify(viewer.source, wanted(model, signal));
-    if (!signal.aborted) show(model, result);
+    if (!signal.aborted) await show(model, result, signal);
   },
 
   clear() {
@@ -60,23 +57,24 @@ export const look = {
 
 export function hideHeatmap() {
   clearHeatmap();
-  legend.hidden = true;
+  maps.hideLegend();
 }
 
-/** @param {any} model @param {any} result @param {number} [fps] of a video */
-function show(model, result, fps) {
+/** @param {any} model @param {any} result @param {AbortSignal} signal @param {number} [fps] of a video */
+async function show(model, result, signal, fps) {
   answer.show(inWords(result, model.info.unknown));
   showBars(result.predictions, model.info.maps);
   if (result.confident) hideDoubt();
   else showDoubt(model.info);
   showTiming(result.timing, fps);
   announce(result.confident ? result.predictions[0] : { label: 'Not sure' });
-  if (!result.heatmap || !heatmap.checked) {
+  const { scan } = maps;
+  const map = scan ? await model.explain(viewer.source, { ...scan, signal }) : result.heatmap;
+  if (signal.aborted) return;
+  if (!map) {
     hideHeatmap();
     return;
   }
-  showHeatmap(result.heatmap, viewer.size, fps !== undefined);
-  legend.hidden = false;
-  const name = model.info.labels[result.heatmap.index];
-  if (legendClass.textContent !== name) legendClass.textContent = name;
+  showHeatmap(map, viewer.size, fps !== undefined);
+  maps.showLegend(model.info.labels[map.index]);
 }
