@@ -1,11 +1,13 @@
 //! Models: from a checkpoint and its config to graphs. What is particular to a family stands in its own file.
 
+mod architecture;
 mod config;
 mod embedded;
 mod family;
 mod fit;
 mod foreign;
 mod head;
+mod keys;
 mod locate;
 mod mambaout;
 mod mambavision;
@@ -20,9 +22,10 @@ mod vmamba;
 
 use std::path::Path;
 
+pub use architecture::Architecture;
 pub use config::Documents;
 pub use embedded::embedded_names;
-pub use family::{Architecture, Family, Has, Preset, preset, preset_names};
+pub use family::{Family, Has, Preset, preset, preset_names};
 pub use foreign::likely as likely_family;
 pub use head::{Backbone, Head};
 pub use locate::family_of;

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     graph::Builder,
     image::{Filter, Preprocess},
-    models::{Architecture, Backbone, Family, Preset, Vim, family::said, vim::Form},
+    models::{Architecture, Backbone, Family, Preset, Vim, keys::said, vim::Form},
     weights::{Gains, Reader, Weights},
 };
 

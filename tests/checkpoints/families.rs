@@ -120,8 +120,8 @@ fn sizes_of_mambaout_that_contradict_themselves_are_refused() {
         ("depths", json!([1, 1, 0, 1]), "depths"),
         ("dims", json!([15, 24, 40, 56]), "dims"),
         ("conv_ratio", json!(3.0), "cannot be convolved"),
-        ("expansion_ratio", json!("wide"), "invalid type"),
-        ("depths", json!([1, 1]), "length"),
+        ("expansion_ratio", json!("wide"), "`expansion_ratio` \"wide\" is no number"),
+        ("depths", json!([1, 1]), "four whole numbers"),
     ] {
         let mut config = manifest.hf_config.clone().unwrap();
         config["model_args"][key] = value;

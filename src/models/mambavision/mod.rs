@@ -14,7 +14,8 @@ use crate::{
     image::{CropMode, Preprocess},
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{blocks, required, rows, rows_over, said},
+        family::{blocks, rows, rows_over},
+        keys::{required, said},
     },
     weights::{Gains, Reader, Weights},
 };

@@ -11,8 +11,9 @@ use crate::{
     graph::{Builder, Value},
     image::Preprocess,
     models::{
-        Architecture, Backbone, Family, Preset,
-        family::{Has, blocks, required, rows, rows_over, said},
+        Architecture, Backbone, Family, Preset, Unified,
+        family::{Has, blocks, rows, rows_over},
+        keys::{required, said},
     },
     weights::{Gains, Reader, Weights},
 };
@@ -46,26 +47,7 @@ impl Family for Mila {
     const UNSEEN: &'static str = "heads";
     /// Upstream pads maps of odd sizes within its reductions, which multiples of the stride have none of.
     const MULTIPLE: usize = 32;
-    const GAINS: &'static Gains = &Gains {
-        ranges: &[],
-        layers: &[
-            ("conv1.conv.weight", 1.0),
-            ("conv3.0.conv.weight", 1.2),
-            ("downsample.conv.0.conv.weight", 0.5),
-            ("conv.weight", 1.4),
-            ("cpe1.weight", 0.2),
-            ("cpe2.weight", 0.2),
-            ("in_proj.weight", 1.2),
-            ("act_proj.weight", 1.2),
-            ("dwc.weight", 1.3),
-            ("qk.weight", 2.0),
-            ("lepe.weight", 0.7),
-            ("out_proj.weight", 3.0),
-            ("mlp.fc1.weight", 1.2),
-            ("mlp.fc2.weight", 1.5),
-            ("head.weight", 0.6),
-        ],
-    };
+    const GAINS: &'static Gains = Unified::GAINS;
 
     fn presets() -> Vec<Preset> {
         let preset = |(name, embed_dim, depths, num_heads)| {

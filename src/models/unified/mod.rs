@@ -153,6 +153,7 @@ impl Family for Unified {
     const ANCHORS: &'static [&'static str] = &["layers.0.blocks.0.attn.qk.weight"];
     const UNSEEN: &'static str = "heads, normalisation, rotation and feature map";
     const GENERAL: bool = true;
+    /// MILA's as well.
     const GAINS: &'static Gains = &Gains {
         layers: &[
             ("conv1.conv.weight", 1.0),
@@ -172,6 +173,7 @@ impl Family for Unified {
             ("mlp.fc1.weight", 1.2),
             ("mlp.fc2.weight", 1.5),
             ("downsample.reduction.weight", 1.2),
+            ("head.weight", 0.6),
         ],
         ranges: &[("A_log", (-3.0, 1.0)), ("dt_proj.bias", (-2.0, 0.5)), ("ape", (-0.8, 0.8))],
     };

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{Block, Unified};
-use crate::models::{family::said, processing};
+use crate::models::{keys::said, processing};
 
 type Said<T> = Result<T, String>;
 

@@ -11,7 +11,8 @@ use crate::{
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{blocks, required, rows, said},
+        family::{blocks, rows},
+        keys::{required, said},
     },
     weights::{Gains, Reader, Weights},
 };

@@ -11,7 +11,8 @@ use crate::{
     image::Preprocess,
     models::{
         Architecture, Backbone, Family, Preset,
-        family::{Has, blocks, each_stage, required, rows, said},
+        family::{Has, blocks, each_stage, rows},
+        keys::{required, said},
     },
     weights::{Gains, Reader, Weights},
 };
