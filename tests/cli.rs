@@ -18,6 +18,8 @@ mod explain;
 mod families;
 #[path = "cli/inputs.rs"]
 mod inputs;
+#[path = "cli/measures.rs"]
+mod measures;
 #[path = "cli/models.rs"]
 mod models;
 #[path = "cli/outputs.rs"]

@@ -6,6 +6,8 @@
 mod common;
 #[path = "ops/equalities.rs"]
 mod equalities;
+#[path = "ops/lengths.rs"]
+mod lengths;
 
 use std::sync::{Arc, OnceLock};
 
@@ -62,6 +64,7 @@ fn main() {
     trials.push(trial("top_k breaks ties by index".into(), top_k_breaks_ties_by_index));
     trials.push(trial("large weights are split over bindings".into(), large_weights_are_split_over_bindings));
     trials.extend(equalities::trials());
+    trials.extend(lengths::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

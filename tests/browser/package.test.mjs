@@ -104,7 +104,7 @@ test('every entry of the exports map resolves, and nothing else does', async (t)
 const CONSUMER = `
 import {
   ImageClassifier, TeachableClassifier, UnsupportedCheckpointError, cache, init, preload, similarity,
-  type CachedFile, type Classification, type Lesson, type LoadOptions, type ProgressEvent,
+  type CachedFile, type Classification, type Explanation, type Lesson, type LoadOptions, type ProgressEvent,
 } from 'webmamba';
 import { ImageClassifier as InWorker } from 'webmamba/worker';
 import { labels } from 'webmamba/labels/imagenet1k';
@@ -129,6 +129,8 @@ export async function main(video: HTMLVideoElement, file: File, device: GPUDevic
   await preload('owner/name', { headers: { authorization: 'Bearer' }, fetch, baseUrl: 'https://example.com' });
   const files: CachedFile[] = await cache.list();
   console.log(files.length, await cache.size(), await cache.clear('owner/name'));
+  const { values, layer }: Explanation = await clf.explain(file, { kind: 'forget', layer: 'layers.0.mixer', rotation: 90 });
+  console.log(values.length, layer, clf.info.layers.length);
   const { pooled, stages, logits } = await clf.features(video);
   const numbers: number[] = [timing.total, pooled.shape.length, stages.length, logits.data.length, heatmap?.region.width ?? 0];
   void clf.lost.then((error: Error) => error instanceof UnsupportedCheckpointError);
