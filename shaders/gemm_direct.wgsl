@@ -14,7 +14,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     }
     var acc_lo: array<vec4f, 8>;
     var acc_hi: array<vec4f, 8>;
-    var at = panel * params.kernel_h * params.kernel_w * params.read_channels4 * 8u;
+    var k4 = panel * params.kernel_h * params.kernel_w * params.read_channels4;
     for (var ky = 0u; ky < params.kernel_h; ky++) {
         for (var kx = 0u; kx < params.kernel_w; kx++) {
             var base: array<u32, 8>;
@@ -22,20 +22,14 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
                 base[r] = pixel_base(row + r, ky, kx);
             }
             for (var c4 = 0u; c4 < params.read_channels4; c4++) {
-                let b0 = w[at];
-                let b1 = w[at + 1u];
-                let b2 = w[at + 2u];
-                let b3 = w[at + 3u];
-                let b4 = w[at + 4u];
-                let b5 = w[at + 5u];
-                let b6 = w[at + 6u];
-                let b7 = w[at + 7u];
+                let lo = weights(k4, 0u);
+                let hi = weights(k4, 1u);
                 for (var r = 0u; r < 8u; r++) {
                     let a = load_row(base[r], c4);
-                    acc_lo[r] = fma(a.wwww, b6, fma(a.zzzz, b4, fma(a.yyyy, b2, fma(a.xxxx, b0, acc_lo[r]))));
-                    acc_hi[r] = fma(a.wwww, b7, fma(a.zzzz, b5, fma(a.yyyy, b3, fma(a.xxxx, b1, acc_hi[r]))));
+                    acc_lo[r] = multiply(acc_lo[r], a, lo);
+                    acc_hi[r] = multiply(acc_hi[r], a, hi);
                 }
-                at += 8u;
+                k4++;
             }
         }
     }

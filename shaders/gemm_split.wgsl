@@ -28,8 +28,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         let ky = tap / params.kernel_w;
         let kx = tap % params.kernel_w;
         let c4 = k4 % params.read_channels4;
-        let at = (panel * depth4 + k4) * 8u + li % 2u;
-        let b = mat4x4f(w[at], w[at + 2u], w[at + 4u], w[at + 6u]);
+        let b = weights(panel * depth4 + k4, li % 2u);
         acc[0] = multiply(acc[0], load_row(pixel_base(first_row, ky, kx), c4), b);
         acc[1] = multiply(acc[1], load_row(pixel_base(first_row + 1u, ky, kx), c4), b);
         acc[2] = multiply(acc[2], load_row(pixel_base(first_row + 2u, ky, kx), c4), b);

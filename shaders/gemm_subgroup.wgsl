@@ -17,7 +17,7 @@ fn main(
     let column4 = index % columns_of_workgroups * SUBGROUP + lane;
     let read4 = min(column4, columns4 - 1u);
     let first_row = index / columns_of_workgroups * (2u * SUBGROUP);
-    var at = read4 / 2u * params.kernel_h * params.kernel_w * params.read_channels4 * 8u + read4 % 2u;
+    var k4 = read4 / 2u * params.kernel_h * params.kernel_w * params.read_channels4;
     var low: array<vec4f, 8>;
     var high: array<vec4f, 8>;
     for (var ky = 0u; ky < params.kernel_h; ky++) {
@@ -27,8 +27,8 @@ fn main(
             for (var c4 = 0u; c4 < params.read_channels4; c4++) {
                 let a = load_row(low_base, c4);
                 let c = load_row(high_base, c4);
-                let b = mat4x4f(w[at], w[at + 2u], w[at + 4u], w[at + 6u]);
-                at += 8u;
+                let b = weights(k4, read4 % 2u);
+                k4++;
                 low[0] = multiply(low[0], subgroupBroadcast(a, 0u), b);
                 low[1] = multiply(low[1], subgroupBroadcast(a, 1u), b);
                 low[2] = multiply(low[2], subgroupBroadcast(a, 2u), b);

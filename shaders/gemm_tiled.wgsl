@@ -28,7 +28,7 @@ fn main(
     let a_depth = li % DEPTH4;
     let b_depth = li / 16u;
     let b_panel = first_panel + li % 16u / 2u;
-    let b_base = b_panel * depth4 * 8u + li % 2u;
+    let b_base = b_panel * depth4 + b_depth / 4u;
 
     var acc: array<vec4f, 4>;
     for (var k4 = 0u; k4 < depth4; k4 += DEPTH4) {
@@ -42,9 +42,8 @@ fn main(
             }
         }
         var b = vec4f(0.0);
-        let b_k = k4 * 4u + b_depth;
-        if (b_k < depth4 * 4u && b_panel < params.panels) {
-            b = w[b_base + b_k * 2u];
+        if (k4 + b_depth / 4u < depth4 && b_panel < params.panels) {
+            b = weight_line(b_base + k4, li % 2u, b_depth % 4u);
         }
         workgroupBarrier();
         a_tile[li] = a;

@@ -57,6 +57,7 @@ mod passes;
 mod plan;
 mod platform;
 mod program;
+mod quantise;
 mod segment;
 mod session;
 mod tensor;

@@ -29,6 +29,8 @@ parts! {
     tensor,
     /// Families, presets and configurations: from keys and shapes to a graph.
     models,
+    /// Models with weights of 8 or 4 bits.
+    quantise,
     /// Graphs of operators in single-assignment form, and the builder that models use.
     graph,
     /// Operators: parameters, shapes, evaluation by definition, and how each device runs them.

@@ -1,5 +1,7 @@
 //! Host tensors: a shape, an element type and shared bytes, row-major.
 
+mod quantised;
+
 use std::{
     borrow::Cow,
     fmt,
@@ -11,6 +13,8 @@ use std::{
 };
 
 use half::{bf16, f16};
+
+pub use quantised::GROUP;
 
 use crate::error::{Error, Result};
 
@@ -27,20 +31,34 @@ pub enum DType {
     I64,
     /// Bytes: the classes of pixels.
     U8,
+    /// Whole numbers of 8 bits, each times the scale of its group: see [`Tensor::quantised`].
+    Q8,
+    /// The same of 4 bits.
+    Q4,
 }
 
 impl DType {
-    /// Bytes an element takes.
+    /// Bytes an element takes; of [`DType::Q4`], two of them.
     pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
             Self::I64 => 8,
-            Self::U8 => 1,
+            Self::U8 | Self::Q8 | Self::Q4 => 1,
         }
     }
 
-    /// The lower-case name: `f32`, `f16`, `bf16`, `i64`, `u8`.
+    /// Bytes that so many elements take, without the scales of quantised ones; `None` where they do not fit a `usize`.
+    pub(crate) fn bytes(self, elements: usize) -> Option<usize> {
+        if self == Self::Q4 { Some(elements.div_ceil(2)) } else { elements.checked_mul(self.size()) }
+    }
+
+    /// True where values are whole numbers times scales.
+    pub const fn is_quantised(self) -> bool {
+        matches!(self, Self::Q8 | Self::Q4)
+    }
+
+    /// The lower-case name: `f32`, `f16`, `bf16`, `i64`, `u8`, `q8`, `q4`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -48,6 +66,8 @@ impl DType {
             Self::BF16 => "bf16",
             Self::I64 => "i64",
             Self::U8 => "u8",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
         }
     }
 }
@@ -272,19 +292,27 @@ impl AsRef<[u8]> for FloatBytes {
 pub struct Tensor {
     desc: TensorDesc,
     bytes: Bytes,
+    /// Of quantised values.
+    scales: Option<Arc<Tensor>>,
 }
 
 impl Tensor {
     /// A tensor over existing bytes.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when the number of bytes is not that of the description.
+    /// [`Error::InvalidArgument`] when the number of bytes is not that of the description, or its values would need scales.
     pub fn new(desc: TensorDesc, bytes: Bytes) -> Result<Self> {
-        let want = desc.shape.checked_len().and_then(|n| n.checked_mul(desc.dtype.size()));
-        if want != Some(bytes.len()) {
+        match desc.dtype.is_quantised() {
+            true => Err(Error::InvalidArgument(format!("a tensor {desc} needs scales"))),
+            false => Self::with_scales(desc, bytes, None),
+        }
+    }
+
+    fn with_scales(desc: TensorDesc, bytes: Bytes, scales: Option<Arc<Tensor>>) -> Result<Self> {
+        if desc.shape.checked_len().and_then(|n| desc.dtype.bytes(n)) != Some(bytes.len()) {
             return Err(Error::InvalidArgument(format!("a tensor {desc} cannot have {} bytes", bytes.len())));
         }
-        Ok(Self { desc, bytes })
+        Ok(Self { desc, bytes, scales })
     }
 
     /// An F32 tensor that owns its values.
@@ -297,12 +325,13 @@ impl Tensor {
 
     /// False while the values are still on their way.
     pub fn ready(&self) -> bool {
-        self.bytes.ready()
+        self.bytes.ready() && self.scales.as_ref().is_none_or(|scales| scales.ready())
     }
 
     /// What the tensor is, for whoever keeps something made of it: equal texts mean equal values.
     pub fn identity(&self) -> String {
-        format!("{}{}", self.desc, self.bytes.identity())
+        let own = format!("{}{}", self.desc, self.bytes.identity());
+        self.scales.as_ref().map_or(own.clone(), |scales| format!("{own} * {}", scales.identity()))
     }
 
     /// Element type and shape.
@@ -328,6 +357,7 @@ impl Tensor {
     /// Hints that the values are not needed for now; see [`ByteOwner::release`].
     pub fn release(&self) {
         self.bytes.release();
+        self.scales.iter().for_each(|scales| scales.release());
     }
 
     /// The values as f32: borrowed where they are F32 and aligned, converted otherwise (I64 rounds to nearest).
@@ -347,6 +377,7 @@ impl Tensor {
                     .collect(),
             ),
             DType::U8 => Cow::Owned(bytes.iter().map(|b| f32::from(*b)).collect()),
+            DType::Q8 | DType::Q4 => Cow::Owned(self.levels().map_or_else(Vec::new, |levels| levels.values())),
         }
     }
 
@@ -355,7 +386,22 @@ impl Tensor {
     /// # Errors
     /// [`Error::InvalidArgument`] when the number of elements differs.
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
-        Self::new(TensorDesc { dtype: self.desc.dtype, shape: shape.into() }, self.bytes.clone())
+        Self::with_scales(TensorDesc { dtype: self.desc.dtype, shape: shape.into() }, self.bytes.clone(), self.scales.clone())
+    }
+
+    /// A part along the outermost axis, sharing the bytes: `count` rows from `first` on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when the tensor does not have those rows.
+    pub fn rows(&self, first: usize, count: usize) -> Result<Self> {
+        let none = || Error::InvalidArgument(format!("{count} rows from {first} on are no part of a tensor {}", self.desc));
+        let mut dims = self.shape().dims().to_vec();
+        let rows = dims.first_mut().filter(|rows| first.checked_add(count).is_some_and(|end| end <= **rows)).ok_or_else(none)?;
+        let row = self.bytes.len() / (*rows).max(1);
+        *rows = count;
+        let bytes = self.bytes.slice(first * row..(first + count) * row).ok_or_else(none)?;
+        let scales = self.scales.as_ref().map(|scales| scales.rows(first, count).map(Arc::new)).transpose()?;
+        Self::with_scales(TensorDesc { dtype: self.desc.dtype, shape: dims.into() }, bytes, scales)
     }
 
     /// The same tensor in F32, sharing the bytes where they are F32 and aligned already.

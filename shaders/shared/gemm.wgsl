@@ -19,8 +19,8 @@ struct Params {
 
 // x: (B, H, W, C)
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
-// w: (N / 8, taps * C, 8)
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+// w: (N / 8, taps * C, 8), as shared/weights tells
+@group(0) @binding(1) var<storage, read> w: array<vec4u>;
 // vectors: (2, N): bias, scale
 @group(0) @binding(2) var<storage, read> vectors: array<vec4f>;
 // residual, gate: like y
@@ -53,6 +53,12 @@ fn load_row(base: u32, c4: u32) -> vec4f {
 // acc + a b for four steps of the reduced axis.
 fn multiply(acc: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
     return fma(a.wwww, b[3], fma(a.zzzz, b[2], fma(a.yyyy, b[1], fma(a.xxxx, b[0], acc))));
+}
+
+#import shared/weights
+
+fn weight_shape() -> vec2u {
+    return vec2u(params.read_channels4, params.panels * params.kernel_h * params.kernel_w);
 }
 
 #import shared/epilogue

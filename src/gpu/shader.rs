@@ -51,7 +51,7 @@ shaders! {
     "linear_attention", "linear_attention_kv", "linear_attention_reduce", "merge_patches", "pointwise", "resize", "resize_bilinear", "resize_columns", "resize_rows", "rope",
     "selective_scan", "selective_scan_carry", "selective_scan_reduce", "take_token", "top_k", "window",
     "shared/activation", "shared/bilinear", "shared/epilogue", "shared/gemm", "shared/index", "shared/linear_attention", "shared/padding",
-    "shared/resize", "shared/rope", "shared/scan", "shared/softplus",
+    "shared/resize", "shared/rope", "shared/scan", "shared/softplus", "shared/weights",
 }
 
 /// Names of all kernels, without the shared parts.

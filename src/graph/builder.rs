@@ -7,7 +7,6 @@ use crate::{
         Act, Activation, Add, BatchNorm, Conv2d, DepthwiseConv2d, Epilogue, LayerNorm, Linear, MergePatches, Op, Reshape,
         RmsNorm, Scale, WindowPartition, WindowReverse,
     },
-    packed::Recipe,
     tensor::{Shape, Tensor},
     weights::Reader,
 };
@@ -97,9 +96,7 @@ impl Builder {
     /// # Errors
     /// Those of [`Reader::get`].
     pub fn weight_rows(&mut self, w: &Reader, key: &str, shape: &[usize], first: usize, count: usize) -> Result<Value> {
-        let of = w.get(key, shape)?;
-        let part = [&[count], shape.get(1..).unwrap_or_default()].concat();
-        let rows = Recipe::Rows { of, first, count }.tensor(part)?;
+        let rows = w.get(key, shape)?.rows(first, count)?;
         Ok(self.graph.constant(format!("{}[{first}..{}]", w.path(key), first + count), rows))
     }
 

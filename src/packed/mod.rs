@@ -1,11 +1,14 @@
-//! Weights as devices store them: how they are made of checkpoint tensors ([`Recipe`]), and how they are laid out ([`Packing`]).
+//! Weights as devices store them: how they are made of checkpoint tensors ([`Recipe`]), how they are laid out ([`Packing`]), and what
+//! their values are stored as ([`Encoding`]).
 //!
 //! A packed weight is described when a graph is lowered and materialised one at a time when it is uploaded, so a large
 //! checkpoint never exists twice in host memory.
 
+mod encoding;
 mod packing;
 mod recipe;
 
+pub use encoding::Encoding;
 pub use packing::Packing;
 pub use recipe::{Norm, Recipe, affine};
 
@@ -13,7 +16,7 @@ use std::borrow::Cow;
 
 use crate::{
     error::{Error, Result},
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 /// A weight of a program: pieces of a checkpoint and how they are laid out.
@@ -24,16 +27,22 @@ pub struct PackedWeight {
     /// The host tensors, where an absent optional one is `None`; nothing any more once they were forgotten.
     pieces: Option<Vec<Option<Tensor>>>,
     packing: Packing,
+    encoding: Encoding,
     len: usize,
 }
 
 impl PackedWeight {
-    /// A weight made of these host tensors; `name` is for errors.
+    /// A weight made of these host tensors, in F32; `name` is for errors.
     pub fn new(name: impl Into<String>, pieces: Vec<Option<Tensor>>, packing: Packing) -> Self {
+        Self::encoded(name, pieces, packing, Encoding::F32)
+    }
+
+    /// The same in another encoding, which must be one for the only piece ([`Encoding::of`]) and its packing panels.
+    pub(crate) fn encoded(name: impl Into<String>, pieces: Vec<Option<Tensor>>, packing: Packing, encoding: Encoding) -> Self {
         let of = |piece: &Option<Tensor>| piece.as_ref().map_or_else(|| "-".into(), Tensor::identity);
-        let key = format!("{packing:?} of {}", pieces.iter().map(of).collect::<Vec<_>>().join(" + "));
-        let len = packing.len(&pieces);
-        Self { name: name.into(), key, pieces: Some(pieces), packing, len }
+        let key = format!("{packing:?} {encoding:?} of {}", pieces.iter().map(of).collect::<Vec<_>>().join(" + "));
+        let len = packing.len(&pieces, encoding);
+        Self { name: name.into(), key, pieces: Some(pieces), packing, encoding, len }
     }
 
     /// The checkpoint keys that it is made of.
@@ -49,12 +58,16 @@ impl PackedWeight {
     /// The host tensor, where it is the packed weight already: F32 values in this very order.
     pub(crate) fn as_it_is(&self) -> Option<&Tensor> {
         match (&self.packing, self.pieces.as_deref()) {
-            (Packing::Flat, Some([Some(tensor)])) if matches!(tensor.to_f32(), Cow::Borrowed(_)) => Some(tensor),
+            (Packing::Flat, Some([Some(tensor)]))
+                if tensor.dtype() == DType::F32 && matches!(tensor.to_f32(), Cow::Borrowed(_)) =>
+            {
+                Some(tensor)
+            }
             _ => None,
         }
     }
 
-    /// Number of f32 values.
+    /// Number of f32 values, or words of four bytes in other encodings.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -92,7 +105,7 @@ impl PackedWeight {
     pub fn pack(&self, out: &mut [f32]) -> Result<()> {
         match &self.pieces {
             Some(pieces) if self.ready() && out.len() == self.len => {
-                self.packing.pack(pieces, out);
+                self.packing.pack(pieces, self.encoding, out);
                 Ok(())
             }
             Some(_) if !self.ready() => Err(Error::InvalidArgument(format!("the weight `{}` has not arrived", self.name))),

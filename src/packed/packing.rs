@@ -2,19 +2,20 @@
 
 use std::ops::Range;
 
-use super::affine;
+use super::{Encoding, affine, encoding};
 use crate::tensor::Tensor;
 
 /// Columns of a GEMM panel: what one thread of the direct kernel computes.
-const PANEL: usize = 8;
+pub(super) const PANEL: usize = 8;
 /// What channels are padded to a multiple of on GPUs.
-const CHANNEL_ALIGN: usize = 4;
+pub(super) const CHANNEL_ALIGN: usize = 4;
 
 /// The layout of a packed weight.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Packing {
     /// A dense convolution or linear weight `[N, C, taps..]` as panels `(n / 8, taps * C4, 8)`, where C4 is `lead` + C padded to four:
-    /// consecutive columns are contiguous, so a slice of the columns is a slice of the buffer.
+    /// consecutive columns are contiguous, so a slice of the columns is a slice of the buffer. In other encodings than F32 four lines of
+    /// four columns are a block of their own ([`Encoding`]).
     Panels {
         /// Output channels of the whole weight that go into this buffer; the start is a multiple of 8.
         first: usize,
@@ -76,11 +77,11 @@ pub enum Packing {
 }
 
 impl Packing {
-    /// Number of values that these pieces take.
-    pub(super) fn len(&self, pieces: &[Option<Tensor>]) -> usize {
+    /// Number of values that these pieces take, or of words of four bytes in other encodings than F32.
+    pub(super) fn len(&self, pieces: &[Option<Tensor>], encoding: Encoding) -> usize {
         match self {
             Self::Panels { count, lead, channels, taps, .. } => {
-                count.next_multiple_of(PANEL) * taps * (lead + channels).next_multiple_of(CHANNEL_ALIGN)
+                count.div_ceil(PANEL) * encoding.panel_words(lead + channels, *taps)
             }
             Self::Columns { lanes, channels, taps, .. } => {
                 let columns = pieces.iter().flatten().map(|t| t.shape().dims().first().copied().unwrap_or(0));
@@ -97,11 +98,15 @@ impl Packing {
     }
 
     /// Writes the pieces into `out`, which has as many values as they take and is all zero.
-    pub(super) fn pack(&self, pieces: &[Option<Tensor>], out: &mut [f32]) {
+    pub(super) fn pack(&self, pieces: &[Option<Tensor>], encoding: Encoding, out: &mut [f32]) {
         match self {
             Self::Panels { first, count, lead, channels, taps } => {
                 for piece in pieces.iter().flatten() {
-                    pack_panels(&piece.to_f32(), *first..first + count, *lead, *channels, *taps, out);
+                    let (filters, shape) = (*first..first + count, [*lead, *channels, *taps]);
+                    match encoding {
+                        Encoding::F32 => pack_panels(&piece.to_f32(), filters, *lead, *channels, *taps, out),
+                        _ => encoding::pack_panels(piece, encoding, filters, shape, bytemuck::cast_slice_mut(out)),
+                    }
                 }
             }
             Self::Columns { lanes, width, channels, taps } => {

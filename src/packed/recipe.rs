@@ -45,15 +45,6 @@ pub enum Recipe {
     NegExp(Tensor),
     /// Tensors one after another along the outermost axis.
     Concat(Vec<Tensor>),
-    /// A part of a tensor along its outermost axis: some of a layer's filters.
-    Rows {
-        /// The whole.
-        of: Tensor,
-        /// The first row.
-        first: usize,
-        /// How many rows.
-        count: usize,
-    },
     /// A part of filters `[N, C, ..]` along their input channels: what they do to one of several maps side by side.
     Columns {
         /// The whole.
@@ -91,8 +82,7 @@ pub enum Recipe {
 impl Recipe {
     fn sources(&self) -> Vec<&Tensor> {
         match self {
-            Self::NegExp(x) | Self::Reversed(x) | Self::Rows { of: x, .. } => vec![x],
-            Self::Columns { of: x, .. } | Self::Times { of: x, .. } => vec![x],
+            Self::NegExp(x) | Self::Reversed(x) | Self::Columns { of: x, .. } | Self::Times { of: x, .. } => vec![x],
             Self::Concat(parts) => parts.iter().collect(),
             Self::ScaleFilters { weight, norm } => norm.vectors.iter().chain([weight]).collect(),
             Self::ShiftBias { bias, norm } => norm.vectors.iter().chain(bias).collect(),
@@ -104,10 +94,6 @@ impl Recipe {
         match self {
             Self::NegExp(x) => x.to_f32().iter().map(|v| -v.exp()).collect(),
             Self::Concat(parts) => parts.iter().flat_map(|part| part.to_f32().into_owned()).collect(),
-            Self::Rows { of, first, count } => {
-                let row = row_len(of);
-                of.to_f32()[first * row..(first + count) * row].to_vec()
-            }
             Self::Columns { of, first, count } => {
                 let (row, inner) = (row_len(of), inner_len(of));
                 let rows = of.to_f32();
@@ -142,20 +128,22 @@ impl Recipe {
     /// [`Error::InvalidArgument`] when the shape does not have as many elements as the recipe makes, or a part is none of the whole.
     pub fn tensor(self, shape: impl Into<Shape>) -> Result<Tensor> {
         let desc = TensorDesc::f32(shape);
+        // What factors do to quantised values they do to their scales.
+        let scaled = match &self {
+            Self::Times { of, by } => of.rescaled(|of| Self::Times { by: *by, of: of.clone() }.tensor(of.shape().clone())),
+            Self::ScaleFilters { weight, norm } => weight.rescaled(|weight| {
+                let shape = weight.shape().clone();
+                Self::ScaleFilters { weight, norm: norm.clone() }.tensor(shape)
+            }),
+            _ => None,
+        };
+        if let Some(scaled) = scaled {
+            return scaled?.reshape(desc.shape);
+        }
         let len = |t: &Tensor| t.shape().len();
         let made = match &self {
             Self::NegExp(x) | Self::Reversed(x) | Self::Times { of: x, .. } => len(x),
             Self::Concat(parts) => parts.iter().map(len).sum(),
-            Self::Rows { of, first, count } => {
-                let rows = of.shape().dims().first().copied().unwrap_or(0);
-                if first.checked_add(*count).is_none_or(|end| end > rows) {
-                    return Err(Error::InvalidArgument(format!(
-                        "{count} rows from {first} on are no part of a tensor {}",
-                        of.desc()
-                    )));
-                }
-                count * row_len(of)
-            }
             Self::Columns { of, first, count } => {
                 let dims = of.shape().dims();
                 if dims.len() < 2 || first.checked_add(*count).is_none_or(|end| end > dims[1]) {
@@ -212,7 +200,6 @@ impl ByteOwner for Derived {
         Some(match &self.recipe {
             Recipe::NegExp(x) => format!("neg_exp({})", x.identity()),
             Recipe::Concat(parts) => format!("concat({})", of(parts)),
-            Recipe::Rows { of, first, count } => format!("rows({}; {count} from {first})", of.identity()),
             Recipe::Columns { of, first, count } => format!("columns({}; {count} from {first})", of.identity()),
             Recipe::Times { of, by } => format!("times({}; {:x})", of.identity(), by.to_bits()),
             Recipe::Reversed(x) => format!("reversed({})", x.identity()),
@@ -262,16 +249,6 @@ mod tests {
         assert_ne!(identity([&a, &b])?, identity([&b, &a])?);
         // Equal values in other memory are another weight: nobody compares megabytes.
         assert_ne!(identity([&a, &b])?, identity([&a, &Tensor::from_f32([2], vec![2.0; 2])?])?);
-        Ok(())
-    }
-
-    #[test]
-    fn rows_are_a_part_of_the_whole() -> Result<()> {
-        let x = Tensor::from_f32([3, 2], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0])?;
-        let rows = |first, count| Recipe::Rows { of: x.clone(), first, count }.tensor([count, 2]);
-        assert_eq!(rows(1, 2)?.to_f32()[..], [2.0, 3.0, 4.0, 5.0]);
-        assert_ne!(rows(1, 1)?.identity(), rows(2, 1)?.identity());
-        assert!(rows(2, 2).is_err() && rows(usize::MAX, 2).is_err());
         Ok(())
     }
 

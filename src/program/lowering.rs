@@ -1,10 +1,10 @@
 //! The context in which an operator turns itself into steps of a program.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use crate::{
     error::{Error, Result},
-    packed::{PackedWeight, Packing},
+    packed::{Encoding, PackedWeight, Packing},
     program::{
         BufId, BufRef, BufferInfo, Candidate, Choice, Cpu, Dispatch, Gpu, Kernel, Label, ParamBlock, Program, Target, Tuning,
         WeightId, cpu, fold_grid,
@@ -148,6 +148,11 @@ impl<'a, T: Target> Lowering<'a, T> {
     /// # Errors
     /// [`Error::Shape`] when an input is not a constant.
     pub fn weight(&mut self, pieces: &[Option<usize>], packing: Packing) -> Result<BufRef> {
+        self.encoded(pieces, packing, Encoding::F32)
+    }
+
+    /// The same in another encoding.
+    fn encoded(&mut self, pieces: &[Option<usize>], packing: Packing, encoding: Encoding) -> Result<BufRef> {
         let mut names = Vec::with_capacity(pieces.len());
         let mut tensors = Vec::with_capacity(pieces.len());
         for piece in pieces {
@@ -161,7 +166,7 @@ impl<'a, T: Target> Lowering<'a, T> {
             names.push(name);
             tensors.push(tensor);
         }
-        let weight = PackedWeight::new(names.join(" + "), tensors, packing);
+        let weight = PackedWeight::encoded(names.join(" + "), tensors, packing, encoding);
         if let Some(id) = self.weight_ids.get(weight.key()) {
             return Ok(BufRef::Weight(*id));
         }
@@ -186,6 +191,21 @@ impl<'a, T: Target> Lowering<'a, T> {
 }
 
 impl Lowering<'_, Gpu> {
+    /// These filters of constant input `i`, `[N, channels, taps..]` with `lead` zeros before the first channel, as panels in this encoding.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the input is not a constant.
+    pub fn panels(
+        &mut self,
+        i: usize,
+        encoding: Encoding,
+        filters: Range<usize>,
+        [lead, channels, taps]: [usize; 3],
+    ) -> Result<BufRef> {
+        let packing = Packing::Panels { first: filters.start, count: filters.len(), lead, channels, taps };
+        self.encoded(&[Some(i)], packing, encoding)
+    }
+
     /// The candidate for a piece of work of these sizes.
     ///
     /// # Errors

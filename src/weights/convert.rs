@@ -11,17 +11,18 @@ use std::{
 use half::{bf16, f16};
 use serde_json::{Map, Value, json};
 
-use super::{Destination, Weights, element::Entry};
+use super::{Destination, Weights, element::Entry, safetensors::SCALES};
 use crate::{
     error::{Error, Result},
-    tensor::{DType, Tensor},
+    tensor::{DType, GROUP, Tensor},
 };
 
 /// Bytes that are converted and written at once, and after which progress is told.
 const CHUNK: usize = 1 << 20;
 
 /// Writes what is below `weights` to the safetensors file `out`, floating-point tensors as `dtype` where it is given (rounded
-/// to the nearest, ties to even). `progress` gets the bytes of data written so far and in all.
+/// to the nearest, ties to even). Without it quantised ones stay so: levels under their key, scales under that key and `.scales`.
+/// `progress` gets the bytes of data written so far and in all.
 ///
 /// The file appears under its name when it is complete; a failure leaves what was there before (see [`Destination`]).
 ///
@@ -32,9 +33,9 @@ pub fn write_safetensors(weights: &Weights, out: &Path, dtype: Option<DType>, pr
     if weights.files().iter().any(|file| same_file(file, out)) {
         return Err(Error::InvalidArgument(format!("{} is the checkpoint itself; write to another file", out.display())));
     }
-    let tensors = layout(weights, dtype)?;
+    let items = layout(weights, dtype)?;
     let mut file = Destination::create(out)?;
-    write(weights, &tensors, out, &mut file, progress)?;
+    write(weights, &items, out, &mut file, progress)?;
     file.finish()
 }
 
@@ -50,8 +51,8 @@ pub fn write_safetensors_to(
     dtype: Option<DType>,
     progress: impl FnMut(u64, u64),
 ) -> Result<()> {
-    let tensors = layout(weights, dtype)?;
-    write(weights, &tensors, name, out, progress)
+    let items = layout(weights, dtype)?;
+    write(weights, &items, name, out, progress)
 }
 
 /// True when both paths lead to one file, also by links.
@@ -64,40 +65,77 @@ pub fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// What to write, in the order of the file, each with the type it gets there.
-type Layout<'a> = Vec<(&'a str, &'a Tensor, DType)>;
+/// What to write, in the order of the file.
+struct Item {
+    key: String,
+    tensor: Tensor,
+    /// The type that it gets there, and the format's name for it.
+    dtype: DType,
+    name: String,
+    shape: Vec<usize>,
+}
 
-fn layout(weights: &Weights, dtype: Option<DType>) -> Result<Layout<'_>> {
-    if dtype == Some(DType::I64) {
-        return Err(Error::InvalidArgument("weights can be written as f32, f16 or bf16, not as i64".into()));
+impl Item {
+    fn bytes(&self) -> u64 {
+        self.dtype.bytes(self.tensor.shape().len()).unwrap_or(usize::MAX) as u64
     }
-    let mut tensors = Vec::new();
+}
+
+fn layout(weights: &Weights, dtype: Option<DType>) -> Result<Vec<Item>> {
+    if dtype.is_some_and(|dtype| !matches!(dtype, DType::F32 | DType::F16 | DType::BF16)) {
+        return Err(Error::InvalidArgument(
+            "weights can be written as f32, f16 or bf16, not as i64; see `quantise` for q8 and q4".into(),
+        ));
+    }
+    let mut items = Vec::new();
+    let mut push = |key: String, tensor: &Tensor, dtype: DType| {
+        let mut shape = tensor.shape().dims().to_vec();
+        let name = match dtype {
+            DType::Q8 => "I8".into(),
+            DType::Q4 => {
+                shape[1] /= 2;
+                "U8".into()
+            }
+            dtype => dtype.name().to_uppercase(),
+        };
+        items.push(Item { key, tensor: tensor.clone(), dtype, name, shape });
+    };
     for (key, entry) in weights.entries() {
         match entry {
-            Entry::Tensor(tensor) if tensor.dtype() == DType::I64 => tensors.push((key, tensor, DType::I64)),
-            Entry::Tensor(tensor) => tensors.push((key, tensor, dtype.unwrap_or(tensor.dtype()))),
+            Entry::Tensor(tensor) if tensor.dtype() == DType::I64 => push(key.into(), tensor, DType::I64),
+            Entry::Tensor(tensor) => {
+                push(key.into(), tensor, dtype.unwrap_or(tensor.dtype()));
+                if let (None, Some(scales)) = (dtype, tensor.scales()) {
+                    push(format!("{key}{SCALES}"), scales, DType::F16);
+                }
+            }
             Entry::Unreadable { element, .. } => {
                 let reason = format!("`{key}` has elements of type {element}, which cannot be converted");
                 return Err(Error::InvalidArgument(format!("{}: {reason}", weights.name())));
             }
         }
     }
-    if tensors.is_empty() {
+    if items.is_empty() {
         return Err(Error::InvalidArgument(format!("{} has no tensors to write", weights.name())));
     }
     // The order of the reference writer: wide elements first, so that every tensor is aligned.
-    tensors.sort_by(|a, b| b.2.size().cmp(&a.2.size()).then_with(|| a.0.cmp(b.0)));
-    Ok(tensors)
+    items.sort_by(|a, b| b.dtype.size().cmp(&a.dtype.size()).then_with(|| a.key.cmp(&b.key)));
+    Ok(items)
 }
 
-fn header(tensors: &Layout<'_>) -> (Vec<u8>, u64) {
+fn header(items: &[Item]) -> (Vec<u8>, u64) {
     let mut header = Map::new();
-    header.insert("__metadata__".into(), json!({ "format": "pt" }));
+    let mut metadata = json!({ "format": "pt" });
+    if items.iter().any(|item| item.dtype.is_quantised()) {
+        // For other readers, which find here what docs/WEIGHTS.md says at length. Only texts are allowed.
+        let said = json!({ "quant_method": "webmamba", "group_size": GROUP, "axis": 1, "symmetric": true, "scales": SCALES });
+        metadata["quantization_config"] = said.to_string().into();
+    }
+    header.insert("__metadata__".into(), metadata);
     let mut at = 0;
-    for (key, tensor, dtype) in tensors {
-        let end = at + tensor.shape().len() as u64 * dtype.size() as u64;
-        let name = dtype.name().to_uppercase();
-        header.insert((*key).into(), json!({ "dtype": name, "shape": tensor.shape().dims(), "data_offsets": [at, end] }));
+    for item in items {
+        let end = at + item.bytes();
+        header.insert(item.key.clone(), json!({ "dtype": item.name, "shape": item.shape, "data_offsets": [at, end] }));
         at = end;
     }
     let mut text = Value::Object(header).to_string().into_bytes();
@@ -105,21 +143,20 @@ fn header(tensors: &Layout<'_>) -> (Vec<u8>, u64) {
     (text, at)
 }
 
-fn write(
-    weights: &Weights,
-    tensors: &Layout<'_>,
-    name: &Path,
-    out: &mut impl Write,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<()> {
+fn write(weights: &Weights, items: &[Item], name: &Path, out: &mut impl Write, mut progress: impl FnMut(u64, u64)) -> Result<()> {
     let io = |source| Error::io(name, source);
-    let (header, total) = header(tensors);
+    let (header, total) = header(items);
     let mut out = BufWriter::new(out);
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
     out.write_all(&header).map_err(io)?;
     let mut done = 0;
     progress(done, total);
-    for (key, tensor, dtype) in tensors {
+    for Item { key, tensor, dtype, .. } in items {
+        let tensor = if tensor.dtype() == *dtype || !tensor.dtype().is_quantised() {
+            tensor.clone()
+        } else {
+            tensor.clone().into_f32()?
+        };
         for chunk in tensor.bytes().chunks(CHUNK) {
             let bytes = convert(chunk, tensor.dtype(), *dtype).map_err(|value| {
                 Error::InvalidArgument(format!(

@@ -43,6 +43,9 @@ pub(super) enum Element {
     U16,
     U8,
     Bool,
+    /// [`Self::I8`] and [`Self::U8`] with scales.
+    Q8,
+    Q4,
     /// A type that is only skipped: its name, and how many bytes it takes.
     Other(&'static str, usize),
 }
@@ -54,7 +57,7 @@ impl Element {
             Self::F64 | Self::I64 => 8,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
-            Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::I8 | Self::U8 | Self::Bool | Self::Q8 | Self::Q4 => 1,
             Self::Other(_, size) => size,
         }
     }
@@ -66,6 +69,8 @@ impl Element {
             Self::F16 => Some(DType::F16),
             Self::BF16 => Some(DType::BF16),
             Self::I64 => Some(DType::I64),
+            Self::Q8 => Some(DType::Q8),
+            Self::Q4 => Some(DType::Q4),
             _ => None,
         }
     }

@@ -9,12 +9,11 @@ use std::{
 use super::{
     Weights,
     contents::Contents,
-    element::Entry,
-    safetensors::{self, PREFIX, Place},
+    safetensors::{self, PREFIX},
 };
 use crate::{
     error::{Error, Result},
-    tensor::{ByteOwner, Bytes, Tensor, TensorDesc},
+    tensor::{ByteOwner, Bytes},
 };
 
 /// Takes a file piece by piece. Tensors of a safetensors file can be used as soon as each has arrived; other formats when the
@@ -153,15 +152,10 @@ impl Incoming {
         if places.iter().any(|place| place.element.as_ref().map_or(true, |element| element.same().is_none())) {
             return Ok((State::Whole(head), Vec::new()));
         }
-        let mut waiting = Vec::with_capacity(places.len());
-        let mut entries = Vec::with_capacity(places.len());
-        for Place { key, element, shape, bytes } in places {
-            let Some(dtype) = element.ok().and_then(|element| element.same()) else { continue };
-            let arrival = Arc::new(Arrival::default());
-            let tensor = Tensor::new(TensorDesc { dtype, shape }, Bytes::pending(Awaited(arrival.clone()), bytes.len()))?;
-            entries.push((key, Entry::Tensor(tensor)));
-            waiting.push((bytes, arrival));
-        }
+        let waiting: Vec<(Range<usize>, Arc<Arrival>)> = places.iter().map(|p| (p.bytes.clone(), Arc::default())).collect();
+        let pending = |(range, arrival): &(Range<usize>, Arc<Arrival>)| Bytes::pending(Awaited(arrival.clone()), range.len());
+        let parts = waiting.iter().map(pending).collect();
+        let entries = safetensors::entries(places, parts).map_err(|reason| self.bad(reason))?;
         if entries.is_empty() {
             return Err(self.bad("there are no tensors in it"));
         }

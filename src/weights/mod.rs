@@ -225,7 +225,7 @@ impl Weights {
             return Some(DType::F32);
         }
         let bytes = |dtype| self.floats().filter(|(_, t)| t.dtype() == dtype).map(|(_, t)| t.bytes().len()).sum::<usize>();
-        let sizes = [DType::BF16, DType::F16, DType::F32].map(|dtype| (bytes(dtype), dtype));
+        let sizes = [DType::Q4, DType::Q8, DType::BF16, DType::F16, DType::F32].map(|dtype| (bytes(dtype), dtype));
         sizes.into_iter().filter(|(bytes, _)| *bytes > 0).max_by_key(|(bytes, _)| *bytes).map(|(_, dtype)| dtype)
     }
 
@@ -308,6 +308,7 @@ fn has_non_finite(tensor: &Tensor) -> bool {
         DType::F16 => any_has(tensor.bytes(), |b| u16::from_le_bytes(b) & 0x7c00 == 0x7c00),
         DType::BF16 => any_has(tensor.bytes(), |b| u16::from_le_bytes(b) & 0x7f80 == 0x7f80),
         DType::I64 | DType::U8 => false,
+        DType::Q8 | DType::Q4 => tensor.scales().is_some_and(has_non_finite),
     }
 }
 

@@ -10,7 +10,10 @@ use serde_json::Value;
 
 #[cfg(feature = "torch")]
 use super::torch;
-use super::{contents::Contents, safetensors};
+use super::{
+    contents::Contents,
+    safetensors::{self, SCALES},
+};
 use crate::{
     error::{Error, Result, quote},
     hub, platform,
@@ -153,7 +156,9 @@ fn shards(folder: &Path, index: &str) -> Result<Found> {
         let path = folder.join(shard);
         let mut part = bytes(&path.display().to_string(), &platform::map_file(&path)?)?;
         let present: HashSet<&str> = part.entries.iter().map(|(key, _)| key.as_str()).collect();
-        if let Some(key) = keys.iter().find(|key| !present.contains(*key)) {
+        // Scales are part of their tensor.
+        let listed = |key: &str| present.contains(key) || key.strip_suffix(SCALES).is_some_and(|key| present.contains(key));
+        if let Some(key) = keys.iter().find(|key| !listed(key)) {
             return Err(bad(format!("{} should be in {shard}, but is not", quote(key))));
         }
         for (key, _) in &part.entries {

@@ -74,7 +74,7 @@ impl Reader {
                 return if *tensor.shape() == shape { Ok(tensor.clone()) } else { tensor.reshape(shape) };
             }
             Some(Entry::Tensor(tensor)) if tensor.dtype() == DType::I64 => {
-                (mismatched, format!("{key}: expected floating point, found integers"))
+                (mismatched, format!("{key}: expected floating point, found integers without scales"))
             }
             Some(Entry::Unreadable { element, .. }) => (mismatched, format!("{key}: expected floating point, found {element}")),
             Some(entry) => (mismatched, format!("{key}: expected {shape}, found {}", entry.shape())),

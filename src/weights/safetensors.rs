@@ -1,6 +1,10 @@
 //! Safetensors: a JSON header, then the bytes of the tensors, which are used where they lie.
 
-use std::{collections::HashSet, fmt, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    ops::Range,
+};
 
 use ::safetensors::{
     Dtype, SafeTensorError,
@@ -11,7 +15,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 use super::element::{Element, Entry};
 use crate::{
     error::quote,
-    tensor::{Bytes, Shape},
+    tensor::{Bytes, DType, Shape, Tensor},
 };
 
 /// Bytes of the length that stands before the header.
@@ -25,21 +29,49 @@ pub(super) struct Place {
     pub(super) bytes: Range<usize>,
 }
 
+/// What the scales of quantised filters are called, behind their key.
+pub(super) const SCALES: &str = ".scales";
+
 /// The entries of a file, in the order of their bytes.
 pub(super) fn load(bytes: &Bytes) -> Result<Vec<(String, Entry)>, String> {
     let (header, data) = split(bytes.as_slice())?;
     let places = places(header, Some(data.len()))?;
     let start = bytes.len() - data.len();
-    let entry = |place: Place| {
-        let Place { key, element, shape, bytes: Range { start: begin, end } } = place;
-        let part = bytes.slice(start + begin..start + end).ok_or_else(|| format!("{} is not in the file", quote(&key)))?;
+    let part = |place: &Place| {
+        let Range { start: begin, end } = place.bytes;
+        bytes.slice(start + begin..start + end).ok_or_else(|| format!("{} is not in the file", quote(&place.key)))
+    };
+    let parts = places.iter().map(part).collect::<Result<_, _>>()?;
+    entries(places, parts)
+}
+
+/// What lies at these places, with the bytes of each. Scales go to the tensors whose they are.
+pub(super) fn entries(places: Vec<Place>, parts: Vec<Bytes>) -> Result<Vec<(String, Entry)>, String> {
+    let (mut entries, mut quantised, mut owners) = (Vec::with_capacity(places.len()), Vec::new(), HashMap::new());
+    for (Place { key, element, shape, .. }, part) in places.into_iter().zip(parts) {
         let entry = match element {
+            // These have scales: that is what they were told by.
+            Ok(element @ (Element::Q8 | Element::Q4)) => {
+                owners.insert(key, quantised.len());
+                quantised.push((element, shape, part));
+                continue;
+            }
             Ok(element) => element.entry(shape, part).map_err(|error| format!("{}: {error}", quote(&key)))?,
             Err(element) => Entry::Unreadable { element, shape },
         };
-        Ok((key, entry))
-    };
-    places.into_iter().map(entry).collect()
+        entries.push((key, entry));
+    }
+    for (key, entry) in &mut entries {
+        let owner = key.strip_suffix(SCALES).and_then(|key| owners.get(key));
+        if let (Some(owner), Entry::Tensor(scales)) = (owner, &*entry) {
+            key.truncate(key.len() - SCALES.len());
+            let (element, shape, part) = &quantised[*owner];
+            let dtype = if *element == Element::Q8 { DType::Q8 } else { DType::Q4 };
+            let tensor = Tensor::quantised(dtype, shape.clone(), part.clone(), scales.clone());
+            *entry = Entry::Tensor(tensor.map_err(|error| format!("{}: {error}", quote(key)))?);
+        }
+    }
+    Ok(entries)
 }
 
 /// What a header describes, in the order of the bytes, held against the length of the data where that is known.
@@ -57,11 +89,28 @@ pub(super) fn places(header: &[u8], data_len: Option<usize>) -> Result<Vec<Place
     if data_len.is_some_and(|len| len != metadata.data_len()) {
         return Err(describe(SafeTensorError::MetadataIncompleteBuffer));
     }
-    let place = |(key, info): (String, TensorInfo)| Place {
-        key,
-        element: element(info.dtype).ok_or_else(|| format!("{:?}", info.dtype)),
-        shape: Shape::from(info.shape),
-        bytes: info.data_offsets.0..info.data_offsets.1,
+    let scaled: HashSet<String> = list
+        .iter()
+        .filter(|(_, info)| info.dtype == Dtype::F16)
+        .filter_map(|(key, _)| key.strip_suffix(SCALES))
+        .map(str::to_owned)
+        .collect();
+    let place = |(key, mut info): (String, TensorInfo)| {
+        let element = match (info.dtype, scaled.contains(&key)) {
+            (Dtype::I8, true) => Some(Element::Q8),
+            (Dtype::U8, true) => {
+                // Two to a byte.
+                info.shape.get_mut(1).iter_mut().for_each(|channels| **channels = channels.saturating_mul(2));
+                Some(Element::Q4)
+            }
+            (dtype, _) => element(dtype),
+        };
+        Place {
+            key,
+            element: element.ok_or_else(|| format!("{:?}", info.dtype)),
+            shape: Shape::from(info.shape),
+            bytes: info.data_offsets.0..info.data_offsets.1,
+        }
     };
     Ok(list.into_iter().map(place).collect())
 }

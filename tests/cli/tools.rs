@@ -135,6 +135,33 @@ fn devices_lists_adapters_and_the_cpu() {
 }
 
 #[test]
+fn weights_of_8_and_4_bits_are_converted_reported_and_used() {
+    let sandbox = Sandbox::new("mambavision_micro");
+    let (pth, input) = (sandbox.pth(), sandbox.input("b1_64"));
+    let [a, b] = ["a.safetensors", "b.safetensors"].map(|name| sandbox.arg(name));
+    run(&pth, &input, &a, &[]);
+    let mut sizes = vec![fs::metadata(&pth).unwrap().len()];
+    for (dtype, limit) in [("q8", 0.1), ("q4", 1.0)] {
+        let folder = sandbox.path(dtype);
+        fs::create_dir(&folder).unwrap();
+        fs::copy(sandbox.path("config.json"), folder.join("config.json")).unwrap();
+        let out = folder.join("model.safetensors");
+        let output = webmamba(&["convert", &pth, out.to_str().unwrap(), "--dtype", dtype, "--report"]).expect(0);
+        assert!(output.stdout.is_empty());
+        output.says(&["levels.3.blocks.1.mlp.fc1.weight", "all others"]);
+        sizes.push(fs::metadata(&out).unwrap().len());
+        let folder = folder.to_str().unwrap();
+        run(folder, &input, &b, &[]);
+        let [one, other] = [&a, &b].map(|file| read(Path::new(file))["logits"].clone());
+        let error = rel_err(&other.to_f32(), &one.to_f32());
+        println!("{dtype}: {error:.1e}");
+        assert!(error <= limit, "{dtype}: {error:.2e} of the std");
+    }
+    assert!(sizes[0] * 4 > sizes[1] * 10 && sizes[1] * 10 > sizes[2] * 12, "{sizes:?}");
+    webmamba(&["convert", &pth, &b, "--report"]).expect(2).says(&["--dtype q8"]);
+}
+
+#[test]
 fn converted_checkpoints_give_the_same_results() {
     let sandbox = Sandbox::new("mambavision_micro");
     let (pth, input) = (sandbox.pth(), sandbox.input("b1_64"));

@@ -8,7 +8,8 @@ use webmamba::{
     low_level::{
         graph::{Graph, Input, Layout},
         ops::*,
-        tensor::Shape,
+        quantise::quantised,
+        tensor::{Bytes, DType, Shape, TensorDesc},
         weights::fill_uniform,
     },
 };
@@ -56,6 +57,8 @@ pub struct Case {
     pub op: Op,
     pub operands: Vec<Operand>,
     pub tolerance: Tolerance,
+    /// What the second operand, a weight, is stored as.
+    pub stored: DType,
 }
 
 impl Case {
@@ -70,6 +73,7 @@ impl Case {
                 Op::Rope(_) if i >= 1 => self.rope_table(i - 1),
                 _ => Tensor::from_f32(shape.clone(), fill_uniform(&name, &shape, operand.range[0], operand.range[1])).unwrap(),
             };
+            let tensor = if i == 1 { stored(&tensor, self.stored) } else { tensor };
             let value = if operand.constant {
                 graph.constant(name, tensor)
             } else {
@@ -109,7 +113,21 @@ fn ranged(operand: Operand, lo: f64, hi: f64) -> Operand {
 }
 
 fn case(name: String, op: impl Into<Op>, operands: Vec<Operand>, tolerance: Tolerance) -> Case {
-    Case { name, op: op.into(), operands, tolerance }
+    Case { name, op: op.into(), operands, tolerance, stored: DType::F32 }
+}
+
+/// The same values in another type, as near as it comes to them.
+fn stored(tensor: &Tensor, dtype: DType) -> Tensor {
+    let halves = |bytes: fn(f32) -> [u8; 2]| {
+        let bytes: Vec<u8> = tensor.to_f32().iter().flat_map(|v| bytes(*v)).collect();
+        Tensor::new(TensorDesc { dtype, shape: tensor.shape().clone() }, Bytes::new(bytes)).unwrap()
+    };
+    match dtype {
+        DType::F16 => halves(|v| half::f16::from_f32(v).to_le_bytes()),
+        DType::BF16 => halves(|v| half::bf16::from_f32(v).to_le_bytes()),
+        DType::Q8 | DType::Q4 => quantised(tensor, dtype).unwrap(),
+        _ => tensor.clone(),
+    }
 }
 
 const EVERYTHING: Epilogue = Epilogue { bias: true, act: Act::Silu, scale: true, residual: true, gate: true };
@@ -132,6 +150,7 @@ fn with_epilogue(x: Operand, weight: Operand, epilogue: Epilogue, output: &[usiz
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     linear(&mut all);
+    stored_weights(&mut all);
     convolutions(&mut all);
     norms_and_pointwise(&mut all);
     windows_and_attention(&mut all);
@@ -211,6 +230,31 @@ fn linear(all: &mut Vec<Case>) {
             let operands = with_epilogue(input([2, 63, 12]), constant([n, 12]), epilogue, &[2, 63, n]);
             all.push(case(format!("linear {} to {n}", act.name()), Linear { epilogue }, operands, Tolerance::Accumulated));
         }
+    }
+}
+
+/// Products whose weight has 16, 8 or 4 bits a value: input channels in part of a group, of a vector, and in several groups.
+fn stored_weights(all: &mut Vec<Case>) {
+    for stored in [DType::F16, DType::BF16, DType::Q8, DType::Q4] {
+        let mut push = |name: String, op: Op, operands| {
+            all.push(Case { stored, ..case(format!("{name} in {stored}"), op, operands, Tolerance::Accumulated) });
+        };
+        // rows, channels of x, the first that is read and how many, columns
+        for [m, c, first, k, n] in
+            [[1, 2, 0, 2, 1], [65, 34, 0, 34, 10], [3, 70, 2, 66, 197], [197, 320, 160, 160, 65], [1, 1758, 0, 1758, 33]]
+        {
+            let operands = with_epilogue(run(input([m, c]), first..first + k), constant([n, k]), EVERYTHING, &[m, n]);
+            push(format!("linear {m} x {k} of {c} from {first} x {n}"), Linear { epilogue: EVERYTHING }.into(), operands);
+        }
+        for [b, h, w, c, n, k, stride] in [[1, 3, 3, 6, 16, 3, 2], [2, 9, 13, 34, 65, 3, 1], [1, 14, 14, 64, 33, 1, 2]] {
+            let out = |extent: usize| (extent + 2 * (k / 2) - k) / stride + 1;
+            let op = Conv2d { stride, padding: k / 2, epilogue: ELU };
+            let operands = with_epilogue(input([b, h, w, c]), constant([n, c, k, k]), ELU, &[b, out(h), out(w), n]);
+            push(format!("conv2d {b} x {h} x {w} x {c} to {n}, {k} x {k}, stride {stride}"), op.into(), operands);
+        }
+        let best = ranged(input([2, 3, 2]), 0.0, 18.99);
+        let operands = vec![input([2, 49, 36]), constant([19, 36]), constant([19]), best];
+        push("class_activation 2 x 49 x 36 of 19".into(), ClassActivation.into(), operands);
     }
 }
 

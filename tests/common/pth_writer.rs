@@ -183,6 +183,7 @@ impl Pickle {
             DType::BF16 => "BFloat16Storage",
             DType::I64 => "LongStorage",
             DType::U8 => "ByteStorage",
+            DType::Q8 | DType::Q4 => panic!("torch.save has no {}", tensor.dtype()),
         };
         let sizes: Vec<i64> = tensor.shape().dims().iter().map(|&d| d as i64).collect();
         let mut strides = vec![1; sizes.len()];

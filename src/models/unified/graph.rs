@@ -126,17 +126,13 @@ impl Unified {
         let qk = w.pp("qk");
         let mut inputs = vec![u];
         for (key, row) in [("weight", vec![inner]), ("bias", vec![])].into_iter().take(1 + usize::from(self.qkv_bias)) {
-            let shape = [vec![2 * keys], row.clone()].concat();
+            let shape = [vec![2 * keys], row].concat();
             if !self.causal {
                 inputs.push(g.weight(&qk, key, &shape)?);
                 continue;
             }
             let of = qk.get(key, &shape)?;
-            let part = |first: usize| {
-                let part = [vec![keys], row.clone()].concat();
-                Recipe::Rows { of: of.clone(), first, count: keys }.tensor(part)
-            };
-            let turned = Recipe::Concat(vec![part(keys)?, part(0)?]).tensor(shape)?;
+            let turned = Recipe::Concat(vec![of.rows(keys, keys)?, of.rows(0, keys)?]).tensor(shape)?;
             inputs.push(g.constant(format!("{}, keys first", qk.path(key)), turned));
         }
         let mut x = g.op(w.path("qk"), Linear { epilogue: Epilogue::biased(self.qkv_bias) }, inputs)?;

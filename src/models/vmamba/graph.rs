@@ -7,6 +7,7 @@ use crate::{
     models::Backbone,
     ops::{Act, Add, DepthwiseConv2d, Direction, Epilogue, Linear, Mul, SelectiveScan},
     packed::Recipe,
+    tensor::Tensor,
     weights::Reader,
 };
 
@@ -118,17 +119,17 @@ impl VMamba {
         let mut sum = None;
         for (k, (rows, reversed)) in [(1, false), (height, false), (1, true), (height, true)].into_iter().enumerate() {
             // The k-th part of a stack of four.
-            let part = |of: &_, count: usize| Recipe::Rows { of: Clone::clone(of), first: k * count, count };
+            let part = |of: &Tensor, count: usize| of.rows(k * count, count);
             let name = |key: &str| format!("{}[{k}]", w.path(key));
-            let weight = part(&projections, 1).tensor([rank + 2 * states, inner])?;
+            let weight = part(&projections, 1)?.reshape([rank + 2 * states, inner])?;
             let weight = g.constant(name("x_proj_weight"), weight);
             let x_dbl = g.op(w.path(&format!("x_proj.{k}")), Linear::default(), vec![u, weight])?;
-            let weight = g.constant(name("dt_projs_weight"), part(&steps, 1).tensor([inner, rank])?);
+            let weight = g.constant(name("dt_projs_weight"), part(&steps, 1)?.reshape([inner, rank])?);
             let delta = g.op(w.path(&format!("dt_projs.{k}")), Linear::default(), [x_dbl.channels(0..rank), weight.into()])?;
-            let a = Recipe::NegExp(part(&logs, inner).tensor([inner, states])?).tensor([inner, states])?;
+            let a = Recipe::NegExp(part(&logs, inner)?).tensor([inner, states])?;
             let a = g.constant(format!("-exp({})", name("A_logs")), a);
-            let d = g.constant(name("Ds"), part(&skips, inner).tensor([inner])?);
-            let bias = g.constant(name("dt_projs_bias"), part(&biases, 1).tensor([inner])?);
+            let d = g.constant(name("Ds"), part(&skips, inner)?);
+            let bias = g.constant(name("dt_projs_bias"), part(&biases, 1)?.reshape([inner])?);
             let op = SelectiveScan { direction: Direction { height: rows, reversed }, ..SelectiveScan::default() };
             let bc = x_dbl.channels(rank..rank + 2 * states);
             let inputs = [u.into(), delta.into(), bc, a.into(), d.into(), bias.into()];

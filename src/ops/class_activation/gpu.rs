@@ -4,7 +4,7 @@ use super::ClassActivation;
 use crate::{
     error::Result,
     ops::Lower,
-    packed::Packing,
+    packed::{Encoding, Packing},
     program::{Gpu, Kernel, Lowering, Params, padded_channels, params},
 };
 
@@ -18,7 +18,8 @@ impl Lower<Gpu> for ClassActivation {
         let (images, classes, channels) = (shape.dims()[0], cx.shape(1).dims()[0], shape.last());
         let positions = shape.rows() / images;
         // The very packing of the head's own product, so that the weight is on the device once.
-        let weight = cx.weight(&[Some(1)], Packing::Panels { first: 0, count: classes, lead: 0, channels, taps: 1 })?;
+        let encoding = Encoding::of(cx.constant(1)?.1, [0, channels, 1]);
+        let weight = cx.panels(1, encoding, 0..classes, [0, channels, 1])?;
         let bias = Packing::Vectors { len: classes.next_multiple_of(4), first: 0, defaults: vec![0] };
         let reads = vec![cx.activation(0)?, weight, cx.weight(&[Some(2)], bias)?, cx.activation(3)?];
         let stride = padded_channels(positions);
@@ -31,7 +32,8 @@ impl Lower<Gpu> for ClassActivation {
             stride: stride as u32,
         };
         let workgroups = ((images * k * stride) as u64).div_ceil(64);
-        cx.dispatch(Kernel::new("class_activation"), reads, vec![cx.output()], params.block(), workgroups);
+        let kernel = Kernel::new("class_activation").with("ENCODING", encoding as u32);
+        cx.dispatch(kernel, reads, vec![cx.output()], params.block(), workgroups);
         Ok(())
     }
 }

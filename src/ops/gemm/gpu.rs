@@ -4,7 +4,7 @@ use super::ImplicitGemm;
 use crate::{
     error::Result,
     ops::{Epilogue, choices::PRODUCTS},
-    packed::Packing,
+    packed::Encoding,
     program::{CHANNEL_ALIGN, Lowering, Params, padded_channels, params},
 };
 
@@ -36,18 +36,19 @@ pub(in crate::ops) fn lower(cx: &mut Lowering<'_>, g: &ImplicitGemm, epilogue: &
     let x = cx.view(0);
     let lead = x.first % CHANNEL_ALIGN;
     let read = padded_channels(lead + g.channels);
-    let panel_bytes = (taps * read * 8 * 4) as u64;
+    let encoding = Encoding::of(cx.constant(1)?.1, [lead, g.channels, taps]);
+    let panel_bytes = encoding.panel_words(lead + g.channels, taps) as u64 * 4;
     let panels_that_fit = (cx.caps().max_storage_binding / panel_bytes) as usize;
     if panels_that_fit == 0 {
         return Err(cx.error(format!("eight output channels take {panel_bytes} bytes, more than a storage binding")));
     }
     let product = cx.choose(&PRODUCTS, [rows, taps * g.channels, g.output_channels])?.value;
     let (kernel, tile) = product.kernel(cx.caps());
+    let kernel = kernel.with("ENCODING", encoding as u32);
     let mut first = 0;
     while first < g.output_channels {
         let count = (g.output_channels - first).min(panels_that_fit * 8);
-        let packing = Packing::Panels { first, count, lead, channels: g.channels, taps };
-        let weight = cx.weight(&[Some(1)], packing)?;
+        let weight = cx.panels(1, encoding, first..first + count, [lead, g.channels, taps])?;
         let padded = count.next_multiple_of(8);
         let (kernel, [vectors, residual, gate]) = epilogue.bind(cx, kernel.clone(), first, padded)?;
         let params = GemmParams {
