@@ -110,7 +110,9 @@ fn every_specialised_kernel_is_valid_everywhere() {
 
 fn parse(source: &str, what: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(source)));
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP);
+    // WebGPU has `unpack2x16float` everywhere; only some OpenGL does not, for which it is a capability here.
+    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let info = validator.validate(&module).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(source)));
     (module, info)
 }

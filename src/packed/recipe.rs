@@ -127,18 +127,21 @@ impl Recipe {
     /// # Errors
     /// [`Error::InvalidArgument`] when the shape does not have as many elements as the recipe makes, or a part is none of the whole.
     pub fn tensor(self, shape: impl Into<Shape>) -> Result<Tensor> {
-        let desc = TensorDesc::f32(shape);
+        self.tensor_of(TensorDesc::f32(shape))
+    }
+
+    fn tensor_of(self, desc: TensorDesc) -> Result<Tensor> {
         // What factors do to quantised values they do to their scales.
-        let scaled = match &self {
-            Self::Times { of, by } => of.rescaled(|of| Self::Times { by: *by, of: of.clone() }.tensor(of.shape().clone())),
-            Self::ScaleFilters { weight, norm } => weight.rescaled(|weight| {
-                let shape = weight.shape().clone();
-                Self::ScaleFilters { weight, norm: norm.clone() }.tensor(shape)
-            }),
-            _ => None,
-        };
-        if let Some(scaled) = scaled {
-            return scaled?.reshape(desc.shape);
+        if let Self::Times { of, .. } | Self::ScaleFilters { weight: of, .. } = &self
+            && let Some(scales) = of.scales().cloned()
+        {
+            let (of, of_scales) = (of.clone(), TensorDesc::f32(scales.shape().clone()));
+            let scaled = match self {
+                Self::ScaleFilters { norm, .. } => Self::ScaleFilters { weight: scales, norm },
+                Self::Times { by, .. } => Self::Times { of: scales, by },
+                other => other,
+            };
+            return of.rescaled(scaled.tensor_of(of_scales)?).reshape(desc.shape);
         }
         let len = |t: &Tensor| t.shape().len();
         let made = match &self {

@@ -18,14 +18,18 @@ impl Tensor {
     /// or `dtype` or that of the scales is another than those.
     pub fn quantised(dtype: DType, shape: impl Into<Shape>, bytes: Bytes, scales: Self) -> Result<Self> {
         let desc = TensorDesc { dtype, shape: shape.into() };
-        let refused = |why: &str| Err(Error::InvalidArgument(format!("a tensor {desc} with scales {}: {why}", scales.desc())));
-        let &[n, c, ..] = desc.shape.dims() else { return refused("there are no input channels") };
-        let groups = [&[n, c.div_ceil(GROUP)], &desc.shape.dims()[2..]].concat();
-        if scales.shape().dims() != groups {
-            return refused("there must be one for each 32 input channels");
-        }
-        if !dtype.is_quantised() || !matches!(scales.dtype(), DType::F16 | DType::F32) || dtype == DType::Q4 && c % 2 == 1 {
-            return refused("these types do not go together");
+        let dims = scales.shape().dims();
+        let fits = match *desc.shape.dims() {
+            [n, c, ref kernel @ ..] => {
+                matches!(*dims, [rows, groups, ref taps @ ..] if rows == n && groups == c.div_ceil(GROUP) && taps == kernel)
+                    && (dtype == DType::Q8 || dtype == DType::Q4 && c % 2 == 0)
+            }
+            _ => false,
+        };
+        if !fits || !matches!(scales.dtype(), DType::F16 | DType::F32) {
+            let found = scales.desc();
+            let reason = format!("a tensor {desc} cannot have scales {found}: there must be one for each 32 input channels");
+            return Err(Error::InvalidArgument(reason));
         }
         Self::with_scales(desc, bytes, Some(Arc::new(scales)))
     }
@@ -35,10 +39,9 @@ impl Tensor {
         self.scales.as_deref()
     }
 
-    /// The same levels with scales that `make` makes of these. Nothing where the values are not quantised.
-    pub(crate) fn rescaled(&self, make: impl FnOnce(Self) -> Result<Self>) -> Option<Result<Self>> {
-        let scales = self.scales.as_deref()?.clone();
-        Some(make(scales).map(|scales| Self { scales: Some(Arc::new(scales)), ..self.clone() }))
+    /// The same levels with other scales of the same shape.
+    pub(crate) fn rescaled(self, scales: Self) -> Self {
+        Self { scales: Some(Arc::new(scales)), ..self }
     }
 
     /// The levels and scales of quantised values, once they have arrived.
