@@ -221,7 +221,7 @@ fn configurations_that_contradict_themselves_are_refused() {
         ("num_heads", serde_json::json!([2, 2, 3, 4]), "num_heads[2] = 3"),
         ("window_size", serde_json::json!([8, 8, 0, 2]), "window_size[2] = 0"),
         ("dim", serde_json::json!(1_000_000_000u64), "beyond all reason"),
-        ("depths", serde_json::json!([1, 1]), "length"),
+        ("depths", serde_json::json!([1, 1]), "no list of four whole numbers"),
         ("model_type", serde_json::json!("resnet"), "resnet"),
         ("std", serde_json::json!([0.2, 0.0, 0.2]), "std"),
         ("crop_pct", serde_json::json!(0.0), "crop_pct"),

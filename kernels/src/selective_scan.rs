@@ -86,11 +86,9 @@ impl Kernel for SelectiveScan {
         let run = Run { image, group, first: channels.start, count: channels.len() };
         // SAFETY: the operands are as large as the sizes say, and the channels of this run belong to this part.
         unsafe {
-            match (gates.forget, gates.normalised) {
-                (true, false) => decaying(caps.isa, self, io, &run, states, decays),
-                (true, true) => decaying_mean(caps.isa, self, io, &run, states, decays),
-                (false, false) => summing(caps.isa, self, io, &run, states, decays),
-                (false, true) => summing_mean(caps.isa, self, io, &run, states, decays),
+            match gates.forget {
+                true => decaying(caps.isa, self, io, &run, states, decays),
+                false => summing(caps.isa, self, io, &run, states, decays),
             }
         }
     }
@@ -112,42 +110,31 @@ fn lanes_of(values: &[f32]) -> Lanes {
     lanes
 }
 
-macro_rules! scans {
-    ($($name:ident = $body:ident: $forget:literal, $normalised:literal;)*) => {
-        each_isa! {
-            $(
-                /// All tokens of a run of channels.
-                fn $name(k: &SelectiveScan, io: &Io<'_>, run: &Run, states: &mut [f32], decays: &[f32]) = $body;
-            )*
-        }
-
-        $(#[inline(always)]
-        unsafe fn $body<V: Vector>(k: &SelectiveScan, io: &Io<'_>, run: &Run, states: &mut [f32], decays: &[f32]) {
-            // SAFETY: handed on to the caller.
-            unsafe { scan::<V, $forget, $normalised>(k, io, run, states, decays) }
-        })*
-    };
+each_isa! {
+    /// All tokens of a run of channels, whose states decay.
+    fn decaying(k: &SelectiveScan, io: &Io<'_>, run: &Run, states: &mut [f32], decays: &[f32]) = decaying_body;
+    /// All tokens of a run of channels, whose states only grow.
+    fn summing(k: &SelectiveScan, io: &Io<'_>, run: &Run, states: &mut [f32], decays: &[f32]) = summing_body;
 }
 
-scans! {
-    decaying = decaying_body: true, false;
-    decaying_mean = decaying_mean_body: true, true;
-    summing = summing_body: false, false;
-    summing_mean = summing_mean_body: false, true;
+#[inline(always)]
+unsafe fn decaying_body<V: Vector>(k: &SelectiveScan, io: &Io<'_>, run: &Run, states: &mut [f32], decays: &[f32]) {
+    // SAFETY: handed on to the caller.
+    unsafe { scan::<V, true>(k, io, run, states, decays) }
+}
+
+#[inline(always)]
+unsafe fn summing_body<V: Vector>(k: &SelectiveScan, io: &Io<'_>, run: &Run, states: &mut [f32], decays: &[f32]) {
+    // SAFETY: handed on to the caller.
+    unsafe { scan::<V, false>(k, io, run, states, decays) }
 }
 
 /// The states of sixteen channels lie side by side, those of the normaliser behind them; so do their decays, in powers of two and
 /// without their sign.
 #[inline(always)]
-unsafe fn scan<V: Vector, const FORGET: bool, const NORMALISED: bool>(
-    k: &SelectiveScan,
-    io: &Io<'_>,
-    run: &Run,
-    states: &mut [f32],
-    decays: &[f32],
-) {
+unsafe fn scan<V: Vector, const FORGET: bool>(k: &SelectiveScan, io: &Io<'_>, run: &Run, states: &mut [f32], decays: &[f32]) {
     let [xz, delta, bc, vectors, more] = [0, 1, 2, 4, 5].map(|i| io.read(i));
-    let gated = k.gates.input || FORGET;
+    let (gated, normalised) = (k.gates.input || FORGET, k.gates.normalised);
     let skips = lanes_of(&vectors[run.first..][..run.count]);
     let biases = lanes_of(&vectors[k.channels + run.first..][..run.count]);
     let (b_at, c_at) = (run.group * k.states, (k.gates.groups + run.group) * k.states);
@@ -210,7 +197,7 @@ unsafe fn scan<V: Vector, const FORGET: bool, const NORMALISED: bool>(
                     kept = kept.multiply_add(input, V::splat(*turned.add(b_at + n)));
                     kept.store(state);
                     seen = seen.multiply_add(kept, V::splat(*turned.add(c_at + n)));
-                    if NORMALISED {
+                    if normalised {
                         let state = states.as_mut_ptr().add((k.states + n) * LANES + lane);
                         let (ones, b) = (V::load(state), V::splat(*plain.add(b_at + n)));
                         let ones = if FORGET { b.multiply_add(ones, decay) } else { b.add(ones) };
@@ -218,7 +205,7 @@ unsafe fn scan<V: Vector, const FORGET: bool, const NORMALISED: bool>(
                         norm = norm.multiply_add(ones, V::splat(*plain.add(c_at + n)));
                     }
                 }
-                if NORMALISED {
+                if normalised {
                     seen = seen.divide(norm);
                 }
                 y.add(seen).store(out.as_mut_ptr().add(lane));

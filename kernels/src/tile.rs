@@ -86,9 +86,7 @@ pub(crate) unsafe fn compute(isa: Isa, tile: &Tile<'_>) {
     // SAFETY: handed on to the caller.
     unsafe {
         sums_of(isa, tile);
-        if !tile.finish.is_nothing() {
-            finish(isa, tile);
-        }
+        finished(isa, tile);
     }
 }
 
@@ -100,9 +98,24 @@ pub(crate) unsafe fn compute_by_rows(isa: Isa, tile: &Tile<'_>) {
     // SAFETY: handed on to the caller.
     unsafe {
         dots_of(isa, tile);
-        if !tile.finish.is_nothing() {
-            finish(isa, tile);
+        finished(isa, tile);
+    }
+}
+
+/// The epilogue, where there is one.
+unsafe fn finished(isa: Isa, tile: &Tile<'_>) {
+    if tile.finish.is_nothing() {
+        return;
+    }
+    // SAFETY: the caller's rows belong to the tile, and nobody else touches them.
+    unsafe {
+        // A browser downloads every loop: there the activations are those of other kernels, in a pass of their own.
+        #[cfg(target_arch = "wasm32")]
+        for row in 0..tile.rows {
+            let row = tile.out.add(row * tile.stride);
+            crate::math::activate(isa, tile.finish.act, std::slice::from_raw_parts_mut(row, tile.columns));
         }
+        finish(isa, tile);
     }
 }
 
@@ -122,7 +135,7 @@ unsafe fn sums_of_body<V: Vector>(tile: &Tile<'_>) {
         ($vectors:literal: $($rows:literal)*) => {
             match tile.rows {
                 // SAFETY: handed on to the caller.
-                $($rows => unsafe { sums::<V, $rows, $vectors>(tile) },)*
+                $($rows => unsafe { sums::<V, $rows, $vectors>(tile, 0) },)*
                 rows => unreachable!("a tile of {rows} rows"),
             }
         };
@@ -141,14 +154,35 @@ unsafe fn sums_of_body<V: Vector>(tile: &Tile<'_>) {
         #[cfg(target_arch = "aarch64")]
         (_, _) => rows!(1: 1 2 3 4 5 6),
         #[cfg(not(target_arch = "aarch64"))]
-        (_, 1) => rows!(1: 1 2 3 4 5 6),
+        // SAFETY: handed on to the caller.
+        (_, 1) => unsafe { few::<V, 1>(tile) },
         #[cfg(not(target_arch = "aarch64"))]
-        (_, _) => rows!(2: 1 2 3 4 5 6),
+        // SAFETY: handed on to the caller.
+        (_, _) => unsafe { few::<V, 2>(tile) },
     }
 }
 
+/// The heights that nearly all tiles have, and the others row by row: a browser downloads every body.
+#[cfg(not(target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
+unsafe fn few<V: Vector, const VECTORS: usize>(tile: &Tile<'_>) {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        match tile.rows {
+            6 => sums::<V, 6, VECTORS>(tile, 0),
+            5 => sums::<V, 5, VECTORS>(tile, 0),
+            rows => {
+                for row in 0..rows {
+                    sums::<V, 1, VECTORS>(tile, row);
+                }
+            }
+        }
+    }
+}
+
+/// `ROWS` rows of the tile, from `row` on.
+#[inline(always)]
+unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>, row: usize) {
     // SAFETY: the caller's pointers reach as far as `Tile` says, and every address below lies within.
     unsafe {
         let first: [V; VECTORS] = std::array::from_fn(|v| match tile.start.is_null() {
@@ -158,8 +192,8 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
         let mut sums = [first; ROWS];
         let mut b = tile.b;
         let ahead = tile.ahead.wrapping_byte_sub(b as usize);
-        for taps in tile.a.chunks_exact(ROWS) {
-            let a: [*const f32; ROWS] = std::array::from_fn(|r| taps[r]);
+        for taps in tile.a.chunks_exact(tile.rows) {
+            let a: [*const f32; ROWS] = std::array::from_fn(|r| taps[row + r]);
             for k in 0..tile.inner {
                 let panel: [V; VECTORS] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
                 for v in 0..VECTORS {
@@ -176,7 +210,7 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (v, sum) in sums.into_iter().enumerate() {
-                let at = tile.out.add(r * tile.stride + v * V::LANES);
+                let at = tile.out.add((row + r) * tile.stride + v * V::LANES);
                 match tile.columns.saturating_sub(v * V::LANES) {
                     left if left >= V::LANES => sum.store(at),
                     left => sum.store_first(at, left),
@@ -251,6 +285,10 @@ unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'
 
 #[inline(always)]
 unsafe fn finish_body<V: Vector>(tile: &Tile<'_>) {
+    if cfg!(target_arch = "wasm32") {
+        // SAFETY: handed on to the caller.
+        return unsafe { finish_with::<V>(tile, Act::Identity) };
+    }
     macro_rules! acts {
         ($($act:ident)*) => {
             match tile.finish.act {

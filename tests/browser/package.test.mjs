@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { need, PACKAGE, ROOT } from './support/paths.mjs';
 import { command, freshProject, tarball } from './support/project.mjs';
 
-const { transformSync } = createRequire(join(ROOT, 'pkg/package.json'))('esbuild');
+const { build } = createRequire(join(ROOT, 'pkg/package.json'))('esbuild');
 
 /** The modules that declarations are of. */
 const DECLARED = ['index', 'worker', 'cache', 'classifier', 'embedding', 'errors', 'init', 'model', 'preload', 'segmenter', 'teach', 'types'];
@@ -19,7 +19,7 @@ test('the tarball has what it must have, and nothing else', async () => {
   const { files } = await tarball();
   const expected = [
     'package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
-    'dist/index.js', 'dist/webmamba.js', 'dist/worker.js', 'dist/worker-thread.js', 'dist/webmamba.min.js',
+    'dist/index.js', 'dist/chunk.js', 'dist/local.js', 'dist/webmamba.js', 'dist/worker.js', 'dist/worker-thread.js', 'dist/webmamba.min.js',
     'dist/webmamba_bg.wasm', 'dist/webmamba_relaxed_bg.wasm', 'dist/webmamba_pictures.wasm', 'bin/webmamba.js',
     ...DECLARED.map((name) => `dist/${name}.d.ts`),
     'dist/labels/imagenet1k.js', 'dist/labels/imagenet1k.d.ts',
@@ -37,18 +37,30 @@ test('no file tells where it was built', async () => {
   }
 });
 
+/** As bundlers pack the package: what a page downloads at once, and what it downloads if its models do not run in workers. */
+async function bundled() {
+  const stdin = { contents: "export { ImageClassifier } from './index.js';", resolveDir: join(PACKAGE, 'dist'), sourcefile: 'page.js' };
+  const options = { bundle: true, minify: true, splitting: true, format: 'esm', outdir: '/', write: false, metafile: true };
+  const { outputFiles, metafile } = await build({ ...options, stdin, external: ['./labels/imagenet1k.js'] });
+  const contents = new Map(outputFiles.map(({ path, contents }) => [basename(path), contents]));
+  const imports = new Map(Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output.imports]));
+  const atOnce = new Set([[...contents.keys()].find((name) => !/^(chunk|local|webmamba)-/.test(name))]);
+  for (const name of atOnce) for (const { kind, path } of imports.get(name)) if (kind === 'import-statement') atOnce.add(basename(path));
+  const later = [...contents.keys()].filter((name) => !atOnce.has(name));
+  return [[...atOnce], later].map((names) => names.map((name) => contents.get(name)));
+}
+
 test('what a page downloads without its model: at most 400 KB in gzip, 330 KB in brotli', async (t) => {
   const { size } = await tarball();
   t.diagnostic(`tarball with models ${size} bytes`);
   const sizes = (bytes) => ({ gzip: gzipSync(bytes, { level: 9 }).length, brotli: brotliCompressSync(bytes).length });
   const read = (file) => readFileSync(join(PACKAGE, 'dist', file));
   const whole = (file) => sizes(read(file));
-  // As bundlers pack them.
-  const minified = (file) => sizes(transformSync(read(file).toString(), { minify: true, format: 'esm' }).code);
+  const [page, engine] = await bundled();
   const scripts = {
     'one file': [whole('webmamba.min.js')],
-    'bundled, on the page': [minified('index.js'), minified('webmamba.js')],
-    'bundled, in a worker': [minified('index.js'), whole('worker-thread.js')],
+    'bundled, on the page': [...page, ...engine].map(sizes),
+    'bundled, in a worker': [...page.map(sizes), whole('worker-thread.js')],
   };
   // A browser takes one of the two modules.
   for (const module of ['webmamba_bg.wasm', 'webmamba_relaxed_bg.wasm']) {
