@@ -30,7 +30,7 @@ impl Classifier {
     }
 
     /// The features of one frame, or of a layer with scans what these do with it: the maps `delta`, `forget` and `contribution` of
-    /// [`explain`], each `[rows, columns]`, and `region`, left, top, width and height of what they cover.
+    /// `explain`, each `[rows, columns]`, and `region`, left, top, width and height of what they cover.
     ///
     /// # Errors
     /// As [`Classifier::features`]; [`crate::Error::InvalidArgument`] for a layer without scans.

@@ -97,7 +97,7 @@ impl Incoming {
         self.fill(bytes)
     }
 
-    /// The checkpoint, once it is known what is in it; the tensors may still be on their way (see [`Tensor::ready`]).
+    /// The checkpoint, once it is known what is in it; the tensors may still be on their way (see [`crate::tensor::Tensor::ready`]).
     pub fn weights(&self) -> Option<Weights> {
         match &self.state {
             State::Tensors(arriving) => Some(arriving.weights.clone()),
