@@ -12,7 +12,7 @@ export abstract class LoadedModel {
 
   /** For `load` of the models. */
   protected constructor(engine: object, calls: object) {
-    if (!engine) throw new WebmambaError('Models are made by load(), not by `new`.');
+    if (!engine) throw new WebmambaError('Models are made by ImageClassifier.load() and ImageSegmenter.load(), not by `new`.');
     this.#engine = engine as Engine;
     this.#calls = calls as Calls;
   }

@@ -25,8 +25,8 @@ test('a list is run in batches of eight on WebGPU, each with one answer from the
   const { page } = await setUp(t);
   const got = await page.evaluate(async () => {
     const clf = await load('webgpu', false);
-    const bitmaps = await Promise.all(['coffee.png', 'chelsea.png', 'astronaut.png'].map(picture));
-    const list = Array.from({ length: 11 }, (_, i) => bitmaps[i % 3]);
+    const bitmap = await createImageBitmap(await picture('coffee.png'));
+    const list = Array.from({ length: 11 }, () => bitmap);
     await clf.classify(list);
     let answers = 0;
     const map = GPUBuffer.prototype.mapAsync;

@@ -47,14 +47,15 @@ for (const [device, worker] of [['webgpu', false], ['cpu', false], [PLAIN_CPU, f
         const frames = await Promise.all(film.map((name) => picture(name)));
         const { predictions, timing } = await clf.classifyClip(frames, { topK: 10 });
         const still = await clf.classifyClip(frames.slice(0, 1), { topK: 1 });
-        const turned = frames.map((frame) => {
-          const canvas = new OffscreenCanvas(frame.height, frame.width);
+        const turned = frames.map(async (frame) => {
+          const bitmap = await createImageBitmap(frame);
+          const canvas = new OffscreenCanvas(bitmap.height, bitmap.width);
           const context = canvas.getContext('2d');
           context.rotate(Math.PI / 2);
-          context.drawImage(frame, 0, -frame.height);
+          context.drawImage(bitmap, 0, -bitmap.height);
           return canvas;
         });
-        const [onItsSide, wanted] = [await clf.classifyClip(frames, { topK: 10, rotation: 90 }), await clf.classifyClip(turned, { topK: 10 })];
+        const [onItsSide, wanted] = [await clf.classifyClip(frames, { topK: 10, rotation: 90 }), await clf.classifyClip(await Promise.all(turned), { topK: 10 })];
         const refused = await clf.classify(frames[0]).catch((error) => error.message);
         const empty = await clf.classifyClip([]).catch((error) => error.name);
         const { frames: looked, maps, device: info } = clf.info;

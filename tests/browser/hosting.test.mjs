@@ -166,7 +166,7 @@ test('`init({ base })`: all files from one folder, and nothing from beside the m
   server.folder('/elsewhere/', `${builtPackage()}/dist`);
   server.file('/p', html(program('/package', { before: "await init({ base: '/elsewhere' });" })), { type: 'text/html' });
   assertBoth(await results(t, await launch(t), server.url('/p')));
-  const asked = server.requests.map(({ path }) => path).filter((path) => path.startsWith('/package/') && !/\/(index|webmamba)\.js$/.test(path));
+  const asked = server.requests.map(({ path }) => path).filter((path) => path.startsWith('/package/') && !/\/(index|chunk|local|webmamba)\.js$/.test(path));
   assert.deepEqual(asked, []);
 });
 
