@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import { launch, openPage, serve } from '../../tests/browser/support/browser.mjs';
 import { checkpointFolder } from '../../tests/browser/support/checkpoint.mjs';
+import { PACKAGE } from '../../tests/browser/support/paths.mjs';
 
 const [folder, rounds = '9'] = process.argv.slice(2);
 if (!folder) throw new Error('which folder has the ONNX files? `python -m benches.peers.cpu --export FOLDER` makes them');
@@ -12,6 +13,7 @@ const scope = { after: (end) => ends.push(end) };
 const server = await serve(scope);
 server.folder('/ort/', join(here, 'node_modules/onnxruntime-web/dist'));
 server.folder('/onnx/', resolve(folder));
+for (const relaxed of [true, false]) server.folder(`/relaxed/${relaxed}/`, join(PACKAGE, 'dist'));
 const browser = await launch(scope);
 
 /** Milliseconds of each round: [theirs, ours, ours without relaxed vectors]. */
@@ -26,7 +28,7 @@ async function measure([name, ours, rounds]) {
   const classifiers = [];
   for (const relaxed of [true, false]) {
     // Two copies of the package, as a page compiles one module.
-    const { ImageClassifier } = await import(`/package/index.js?relaxed=${relaxed}`);
+    const { ImageClassifier } = await import(`/relaxed/${relaxed}/index.js`);
     const { validate } = WebAssembly;
     if (!relaxed) WebAssembly.validate = () => false;
     classifiers.push(await ImageClassifier.load(ours, { device: 'cpu', cache: false }));
