@@ -7,7 +7,7 @@ import { imported, number, Reader, sections } from './wasm-module.mjs';
 /** Bytes that are compared at once. */
 const GRAM = 4;
 /** Values of a sketch. Two functions are alike by how many of these they share (minhash with one permutation). */
-const SKETCH = 256;
+const SKETCH = 1024;
 const NOTHING = 0xffffffff;
 const [IMPORTS, CODE] = [2, 10];
 

@@ -24,6 +24,15 @@ pub(super) enum Lists {
     Batched(Box<Session>, [bool; IMAGES]),
 }
 
+impl Lists {
+    fn batched(&mut self) -> Result<(&mut Session, &mut [bool; IMAGES])> {
+        match self {
+            Self::Batched(session, filled) => Ok((session, filled)),
+            _ => Err(Error::InvalidArgument("there is no batch here: `list_batch` tells where there is".into())),
+        }
+    }
+}
+
 impl Classifier {
     /// How many images of a list [`Classifier::place_frame`] takes before they are run; 1 where images are better run one by one. The
     /// first call prepares that.
@@ -45,25 +54,17 @@ impl Classifier {
         }
         let top_k = Some(TopK { k: self.top_k, temperature: self.model.temperature });
         let graph = self.model.graph(&BuildOptions { top_k, ..self.model.options(IMAGES) })?;
-        let wanted: Vec<String> = graph.outputs().iter().map(|output| output.name.clone()).collect();
-        let wanted: Vec<&str> = wanted.iter().map(String::as_str).filter(|name| NAMES.contains(name)).collect();
-        match Session::with_weights(&graph.select(&wanted)?, &self.device, &self.weights).await {
+        let wanted = graph.outputs().iter().filter(|output| NAMES.contains(&&*output.name)).cloned().collect();
+        match Session::with_weights(&graph.with_outputs(wanted), &self.device, &self.weights).await {
             Ok(session) => Ok(Lists::Batched(Box::new(session), [false; IMAGES])),
             Err(Error::AdapterLimit { .. } | Error::OutOfMemory { .. }) => Ok(Lists::Single),
             Err(error) => Err(error),
         }
     }
 
-    fn batched(&mut self) -> Result<(&mut Session, &mut [bool; IMAGES])> {
-        match &mut self.lists {
-            Lists::Batched(session, filled) => Ok((session, filled)),
-            _ => Err(Error::InvalidArgument("there is no batch here: `list_batch` tells where there is".into())),
-        }
-    }
-
     /// Runs the first `count` places, which takes what was placed: a model's memory serves several ends.
     async fn run_placed(&mut self, count: usize, names: &[&str]) -> Result<(Vec<Tensor>, FrameTimes)> {
-        let (session, filled) = self.batched()?;
+        let (session, filled) = self.lists.batched()?;
         if count == 0 || !filled.get(..count).is_some_and(|filled| filled.iter().all(|is| *is)) {
             return Err(Error::InvalidArgument(format!("not all of the first {count} places of the batch have an image")));
         }
@@ -76,9 +77,8 @@ impl Classifier {
     /// # Errors
     /// [`Error::InvalidArgument`] where there is no batch; those of [`Session::place_frame`].
     pub async fn place_frame(&mut self, frame: &Frame<'_>, place: usize) -> Result<()> {
-        let preprocess = self.model.preprocess.clone();
-        let (session, filled) = self.batched()?;
-        session.place_frame(frame, &preprocess, place).await?;
+        let (session, filled) = self.lists.batched()?;
+        session.place_frame(frame, &self.model.preprocess, place).await?;
         filled[place] = true;
         Ok(())
     }

@@ -66,7 +66,8 @@ impl WebModel {
         let model = self.0.model();
         let parameters = model.parameter_count().map_err(to_js)?;
         let classes = model.architecture.num_classes();
-        let (graph, dense) = (model.graph(&model.options(1)).map_err(to_js)?, model.architecture.head().is_dense());
+        let dense = model.architecture.head().is_dense();
+        let graph = if dense { None } else { Some(model.graph(&model.options(1)).map_err(to_js)?) };
         let colour = |[r, g, b]: [u8; 3]| JsValue::from(numbers([r.into(), g.into(), b.into()]));
         let colours = || palette(classes).into_iter().map(colour).collect::<Array>().into();
         let [height, width] = model.preprocess.size;
@@ -79,7 +80,7 @@ impl WebModel {
             ("size", numbers([height as f64, width as f64]).into()),
             ("frames", number(model.architecture.frames() as u64)),
             ("maps", maps.into()),
-            ("layers", texts(if dense { Vec::new() } else { layers(&graph) }).into()),
+            ("layers", texts(graph.iter().flat_map(layers)).into()),
             ("macs", number(macs)),
             ("palette", if dense { colours() } else { JsValue::NULL }),
             ("labels", texts((0..classes).filter_map(|i| model.labels.get(i))).into()),
