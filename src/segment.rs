@@ -130,13 +130,19 @@ impl Segmenter {
         self.finished(outputs, times)
     }
 
-    /// What the model makes of an input `(1, H, W, 3)` that was prepared elsewhere: its logits `(1, classes, h, w)`, and the classes of the
-    /// pixels of an image of height and width `image`.
+    /// What the model makes of an input `(1, H, W, 3)` that was prepared elsewhere: its logits `(1, classes, h, w)`, after them what the
+    /// operators of these names compute ([`Graph::named`]; maps `(1, C, h, w)`, such as `decode_head.fpn_bottleneck.activate`), and the
+    /// classes of the pixels of an image of height and width `image`.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for an input of a shape that the model does not take, or an image without pixels; those of
-    /// [`Segmenter::segment`].
-    pub async fn run(&mut self, input: &Tensor, image: [usize; 2]) -> Result<(Tensor, Segmentation)> {
+    /// [`Error::InvalidArgument`] for an input of a shape that the model does not take, an image without pixels, or a name that no
+    /// operator has; those of [`Segmenter::segment`].
+    pub async fn run<S: AsRef<str>>(
+        &mut self,
+        input: &Tensor,
+        image: [usize; 2],
+        inner: &[S],
+    ) -> Result<(Vec<Tensor>, Segmentation)> {
         let multiple = self.model.architecture.multiple();
         let size = match *input.shape().dims() {
             [1, height, width, 3] if [height, width].iter().all(|side| *side > 0 && side % multiple == 0) => [height, width],
@@ -149,11 +155,16 @@ impl Segmenter {
         if image.contains(&0) {
             return Err(Error::InvalidArgument("an image without pixels has no classes".into()));
         }
-        let graph = graph(&self.model, size, image, &["class_map", "logits"])?;
+        let mut graph = graph(&self.model, size, image, &["class_map", "logits"])?;
+        for name in inner.iter().map(AsRef::as_ref) {
+            let value = graph.named(name)?;
+            let layout = if graph.node(value).shape().dims().len() == 4 { Layout::Nchw } else { Layout::Plain };
+            graph.output(name, value, layout);
+        }
         let watch = Stopwatch::start();
         let mut outputs = Session::with_weights(&graph, &self.device, &self.weights).await?.run(input).await?;
-        let logits = outputs.pop().ok_or_else(|| Error::InvalidArgument("the session gave no logits".into()))?;
-        Ok((logits, self.finished(outputs, FrameTimes { model: watch.elapsed(), ..FrameTimes::default() })?))
+        let tensors = outputs.split_off(1);
+        Ok((tensors, self.finished(outputs, FrameTimes { model: watch.elapsed(), ..FrameTimes::default() })?))
     }
 
     /// The time of every dispatch or operator of a run on an image of the last one's size.

@@ -49,6 +49,7 @@ export interface RawMap {
 
 export interface RawPrepared extends RawMap {
   logits: HostTensor;
+  tensors: Record<string, HostTensor>;
 }
 
 export interface RunOptions {
@@ -75,7 +76,7 @@ export interface Engine {
   clip(pictures: readonly Picture[], available: number, scores: boolean): Promise<RawResult>;
   segment(picture: Picture): Promise<RawMap>;
   /** The same of an input that is ready, for an image of this size, with the logits. */
-  prepared(input: HostTensor, width: number, height: number): Promise<RawPrepared>;
+  prepared(input: HostTensor, width: number, height: number, inner: string[]): Promise<RawPrepared>;
   /** What the scans of a layer do. */
   explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat>;
   features(picture: Picture): Promise<Features>;
@@ -265,10 +266,12 @@ export class LocalEngine implements Engine {
     return this.#withImage(picture, async (image, width, height, capture) => ({ ...((await this.#model.segment(image, width, height)) as RawMap), capture }));
   }
 
-  prepared({ data, shape }: HostTensor, width: number, height: number): Promise<RawPrepared> {
+  prepared({ data, shape }: HostTensor, width: number, height: number, inner: string[]): Promise<RawPrepared> {
     return this.#guarded(async () => {
-      const [logits, map] = (await this.#model.run(data, Uint32Array.from(shape), width, height)) as [RawTensor, RawMap];
-      return { ...map, logits: hostTensor(logits), capture: 0 };
+      const got = await this.#model.run(data, Uint32Array.from(shape), width, height, inner);
+      const [map, logits, ...tensors] = got as [RawMap, RawTensor, ...RawTensor[]];
+      const named = tensors.map((tensor) => [tensor[0], hostTensor(tensor)]);
+      return { ...map, logits: hostTensor(logits), tensors: Object.fromEntries(named), capture: 0 };
     });
   }
 

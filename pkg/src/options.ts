@@ -19,9 +19,11 @@ const choice = (...names: string[]): Rule => [
 const numbers = (text: string, holds: (value: number) => boolean): Rule => [text, (value) => typeof value === 'number' && holds(value)];
 const pixels = (value: unknown) => typeof value === 'number' && Number.isInteger(value) && value > 0;
 
+const areTexts = (value: unknown) => Array.isArray(value) && value.every((one) => typeof one === 'string');
+
 const HUB: Record<string, Rule> = { baseUrl: address, revision: text };
 const FETCH: Record<string, Rule> = {
-  headers: ['an object of texts', (value) => isObject(value) && Object.values(value).every((one) => typeof one === 'string')],
+  headers: ['an object of texts', (value) => isObject(value) && areTexts(Object.values(value))],
   fetch: callback,
 };
 
@@ -33,7 +35,7 @@ const LOAD: Record<string, Rule> = {
   dtype: choice('auto'),
   cache: boolean,
   offline: boolean,
-  labels: ['a list of texts', (value) => Array.isArray(value) && value.length > 0 && value.every((label) => typeof label === 'string')],
+  labels: ['a list of texts', (value) => areTexts(value) && (value as string[]).length > 0],
   size: ["a number of pixels, or [height, width]", (value) => pixels(value) || (Array.isArray(value) && value.length === 2 && value.every(pixels))],
   state: text,
   large: boolean,
@@ -42,7 +44,7 @@ const LOAD: Record<string, Rule> = {
   signal,
 };
 
-const labels: Rule = ['a list of labels', (value) => Array.isArray(value) && value.every((label) => typeof label === 'string')];
+const labels: Rule = ['a list of labels', areTexts];
 const region: Rule = [
   '{ x, y, width, height } in pixels',
   (value) => isObject(value) && ['x', 'y', 'width', 'height'].every((key) => Number.isFinite(value[key])) && (value.width as number) > 0 && (value.height as number) > 0,
@@ -113,7 +115,7 @@ export function checkRun(input: unknown, options: unknown): void {
     throw new InvalidOptionError('run: the input must be { shape: [1, height, width, 3], data }, with a Float32Array of as many values.');
   }
   const side: Rule = ['a number of pixels', pixels];
-  check('run', options, { width: side, height: side, signal });
+  check('run', options, { width: side, height: side, tensors: ['a list of modules', areTexts], signal });
   const given = options as Record<string, unknown>;
   if (!given.width || !given.height) throw new InvalidOptionError('run: `width` and `height` of the image must be given.');
 }

@@ -15,6 +15,7 @@ const CLASSES: Record<string, ErrorClass> = {
 const BY_CODE: Record<string, ErrorClass> = {
   'invalid-image': InvalidImageError,
   'unsupported-checkpoint': UnsupportedCheckpointError,
+  'invalid-argument': InvalidOptionError,
   'no-adapter': WebGpuUnavailableError,
   'out-of-memory': OutOfMemoryError,
   'device-lost': DeviceLostError,

@@ -29,7 +29,7 @@ export type Request =
   | { id: number; call: 'clip'; pictures: SentPicture[]; available: number; scores: boolean }
   | { id: number; call: 'explain'; picture: SentPicture; kind: MapKind; layer: string }
   | { id: number; call: 'features' | 'embed' | 'segment'; picture: SentPicture }
-  | { id: number; call: 'prepared'; input: HostTensor; width: number; height: number }
+  | { id: number; call: 'prepared'; input: HostTensor; width: number; height: number; inner: string[] }
   | { id: number; call: 'profile' | 'allocations' | 'dispose' };
 
 export type Reply =
@@ -144,8 +144,8 @@ export class RemoteEngine implements Engine {
     return { ...result, capture: result.capture + handed };
   }
 
-  prepared(input: HostTensor, width: number, height: number): Promise<RawPrepared> {
-    return this.#ask<RawPrepared>({ call: 'prepared', input, width, height });
+  prepared(input: HostTensor, width: number, height: number, inner: string[]): Promise<RawPrepared> {
+    return this.#ask<RawPrepared>({ call: 'prepared', input, width, height, inner });
   }
 
   async explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat> {

@@ -64,18 +64,19 @@ export class ImageSegmenter extends LoadedModel {
 
   /**
    * The same of an input that was prepared elsewhere: `(1, H, W, 3)`, RGB and normalised, of an image of `width` x `height` pixels. With it
-   * come the logits `(1, classes, h, w)`, of which the map is made. Memory for it is made at every call.
+   * come the logits `(1, classes, h, w)`, of which the map is made, and what the modules named in `tensors` computed. Memory for it is made
+   * at every call.
    *
-   * @throws {InvalidOptionError} an input that the model does not take
+   * @throws {InvalidOptionError} an input that the model does not take, or a module that it does not have
    */
   async run(input: HostTensor, options: PreparedOptions): Promise<PreparedSegmentation> {
     checkRun(input, options);
-    const { width, height, signal } = options;
+    const { width, height, tensors = [], signal } = options;
     signal?.throwIfAborted();
     return this.#calls.begin(async () => {
       const start = performance.now();
-      const raw = await this.#calls.next(() => this.#engine.prepared(input, width, height), signal);
-      return { ...this.#named(raw, start, start), logits: raw.logits };
+      const raw = await this.#calls.next(() => this.#engine.prepared(input, width, height, tensors), signal);
+      return { ...this.#named(raw, start, start), logits: raw.logits, tensors: raw.tensors };
     });
   }
 

@@ -57,7 +57,7 @@ async function answer(request: Request): Promise<unknown> {
     case 'segment':
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).segment(picture));
     case 'prepared':
-      return engine.prepared(request.input, request.width, request.height);
+      return engine.prepared(request.input, request.width, request.height, request.inner);
     case 'profile':
       return engine.profile();
     case 'allocations':

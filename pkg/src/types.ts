@@ -290,12 +290,16 @@ export interface Segmentation {
 export interface PreparedOptions {
   width: number;
   height: number;
+  /** Modules of the checkpoint whose results are wanted too, such as `outnorm0` or `decode_head.fpn_bottleneck.activate`. */
+  tensors?: string[];
   signal?: AbortSignal;
 }
 
 export interface PreparedSegmentation extends Segmentation {
   /** `(1, classes, h, w)`: before they are resized to the input's size, and then to the image's. */
   logits: HostTensor;
+  /** What the named modules computed: maps `(1, C, h, w)`. */
+  tensors: Record<string, HostTensor>;
 }
 
 export interface VideoSegmentation extends Segmentation {

@@ -219,6 +219,16 @@ impl Graph {
         Ok(self.with_outputs(selected))
     }
 
+    /// What the operator of this name computes: of several the last one. Names are those of the checkpoint's modules.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when no operator is called so.
+    pub fn named(&self, name: &str) -> Result<Value> {
+        let called = |(_, node): &(Value, &Node)| node.name == name && matches!(node.kind, Kind::Op(..));
+        let found = self.iter().filter(called).last();
+        found.map(|(value, _)| value).ok_or_else(|| Error::InvalidArgument(format!("the model has no operator `{name}`")))
+    }
+
     /// How often each value is read, by operators and as a result.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.nodes.len()];

@@ -157,17 +157,27 @@ impl WebModel {
         segmentation_to_js(&self.0.segmenter()?.segment_frame(&image.frame(width, height)).await.map_err(to_js)?)
     }
 
-    /// The logits of an input that was prepared elsewhere, `[name, shape, data]`, and what `segment` gives, for an image of `width` x
-    /// `height` pixels.
+    /// Of an input that was prepared elsewhere what `segment` gives, for an image of `width` x `height` pixels, then `[name, shape, data]`
+    /// of the logits and of what the operators of these names compute.
     ///
     /// # Errors
     /// As `segment`.
-    pub async fn run(&mut self, values: Vec<f32>, shape: Vec<u32>, width: u32, height: u32) -> JsResult<Array> {
+    pub async fn run(
+        &mut self,
+        values: Vec<f32>,
+        shape: Vec<u32>,
+        width: u32,
+        height: u32,
+        inner: Array,
+    ) -> JsResult<Array> {
         let shape: Vec<usize> = shape.into_iter().map(|n| n as usize).collect();
         let input = Tensor::from_f32(shape, values).map_err(to_js)?;
-        let (logits, map) = self.0.segmenter()?.run(&input, [height as usize, width as usize]).await.map_err(to_js)?;
-        let logits = tensors_to_js(vec![("logits".into(), logits)]).get(0);
-        Ok(Array::of2(&logits, &segmentation_to_js(&map)?.into()))
+        let image = [height as usize, width as usize];
+        let inner: Vec<String> = inner.iter().filter_map(|name| name.as_string()).collect();
+        let (tensors, map) = self.0.segmenter()?.run(&input, image, &inner).await.map_err(to_js)?;
+        let list = tensors_to_js([String::new()].into_iter().chain(inner).zip(tensors).collect());
+        list.unshift(&segmentation_to_js(&map)?.into());
+        Ok(list)
     }
 
     /// Which of `available` frames of a film a model of clips looks at.

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { launch, openPage, PLAIN_CPU, prepareDevice, serve } from './support/browser.mjs';
-import { checkpointFolder, expected, manifest, preparedInput } from './support/checkpoint.mjs';
+import { checkpointFolder, expected, manifest, preparedInput, traceOf } from './support/checkpoint.mjs';
 import { relativeError } from './support/compare.mjs';
 import { IMAGES, nativeBinary } from './support/paths.mjs';
 import { command } from './support/project.mjs';
@@ -62,6 +62,23 @@ test('class maps are the same on every device, in a worker, and in the native pr
   }
 });
 
+/** What the model calls the modules that compute a traced tensor; those of maps that upstream puts side by side are several. */
+function modules(traced) {
+  const activate = (name) => `decode_head.${name}.activate`;
+  const resized = (layer, first, count) => [first, ...Array.from({ length: count - 1 }, (_, i) => `decode_head.${layer}.conv.resized.${i + 1}`)];
+  if (traced === 'bottleneck.input') return resized('bottleneck', 'outnorm3', 5);
+  if (traced === 'fpn_bottleneck.input') return resized('fpn_bottleneck', activate('fpn_convs.0'), 4);
+  const [stage] = /\d/.exec(traced) ?? [];
+  const called = {
+    [`backbone.out${stage}`]: `outnorm${stage}`,
+    [`psp${stage}.pooled_conv`]: activate(`psp_modules.${stage}.1`),
+    [`lateral${stage}.top_down`]: `decode_head.top_down.${stage}`,
+    [`lateral${stage}`]: activate(`lateral_convs.${stage}`),
+    [`fpn${stage}`]: activate(`fpn_convs.${stage}`),
+  };
+  return [called[traced] ?? activate(traced)];
+}
+
 /** The smallest difference between two logits that tells classes apart on every device. */
 const TIE = 2e-5;
 
@@ -69,21 +86,28 @@ for (const [device, worker] of [['webgpu', false], ['cpu', false], [PLAIN_CPU, f
   test(`logits and class maps are those of mmsegmentation: ${device}${worker ? ' in a worker' : ''}`, async (t) => {
     const page = await setUp(t);
     const kind = await prepareDevice(page, device);
-    for (const { id, ori_shape: [height, width] } of manifest('upernet_micro').cases) {
+    for (const { id, ori_shape: [height, width], expect } of manifest('upernet_micro').cases) {
+      const traced = (expect.trace ?? []).map((name) => [name.slice(`${id}.trace.`.length), modules(name.slice(`${id}.trace.`.length))]);
       const input = preparedInput('upernet_micro', id);
-      const got = await page.evaluate(async ([device, worker, { data, ...size }, image]) => {
+      const got = await page.evaluate(async ([device, worker, { data, ...size }, image, traced]) => {
         const segmenter = await webmamba.ImageSegmenter.load('/models/dense/', { device, worker });
         const shape = [1, size.height, size.width, 3];
-        const { logits, classMap, width, height } = await segmenter.run({ shape, data: Float32Array.from(data) }, image);
+        const options = { ...image, tensors: traced.flatMap(([, modules]) => modules) };
+        const { logits, classMap, width, height, tensors } = await segmenter.run({ shape, data: Float32Array.from(data) }, options);
         await segmenter.dispose();
-        return { logits: [...logits.data], shape: logits.shape, classMap: [...classMap], width, height };
-      }, [kind, worker, { ...input, data: [...input.data] }, { width, height }]);
+        // What upstream puts side by side, channel after channel.
+        const trace = traced.map(([, modules]) => modules.flatMap((module) => [...tensors[module].data]));
+        return { logits: [...logits.data], shape: logits.shape, classMap: [...classMap], width, height, trace };
+      }, [kind, worker, { ...input, data: [...input.data] }, { width, height }, traced]);
       const want = expected('upernet_micro', id);
       assert.deepEqual(got.shape, [1, 6, Math.ceil(input.height / 4), Math.ceil(input.width / 4)]);
       assert.deepEqual([got.width, got.height], [width, height]);
       const error = relativeError(got.logits, want.logits);
       t.diagnostic(`${id}: logits off by ${error.toExponential(1)} of std`);
       assert.ok(error <= 1e-4, `${id}: ${error} of std`);
+      const errors = traced.map(([name], i) => [relativeError(got.trace[i], traceOf('upernet_micro', id, name)), name]);
+      if (errors.length) t.diagnostic(`${id}: ${errors.length} traced modules off by ${Math.max(...errors.map(([off]) => off)).toExponential(1)} of std`);
+      assert.deepEqual(errors.filter(([off]) => off > 1e-4), []);
       const logit = (pixel, index) => want.logits_original[index * width * height + pixel];
       const wrong = got.classMap.filter((index, pixel) => Math.abs(logit(pixel, index) - logit(pixel, want.class_map[pixel])) > TIE);
       assert.equal(wrong.length, 0, `${id}: ${wrong.length} pixels`);
@@ -123,14 +147,17 @@ test('a model for another task and options that do not exist are errors', async 
       await thrown(() => segmenter.run({ shape: [1, 8, 8, 3], data: new Float32Array(7) }, { width: 8, height: 8 })),
       await thrown(() => segmenter.run({ shape: [2, 8, 8, 3], data: new Float32Array(384) }, { width: 8, height: 8 })),
       await thrown(() => segmenter.run({ shape: [1, 8, 8, 3], data: new Float32Array(192) }, { width: 8 })),
+      await thrown(() => segmenter.run({ shape: [1, 64, 96, 3], data: new Float32Array(18432) }, { width: 8, height: 8, tensors: 'logits' })),
+      await thrown(() => segmenter.run({ shape: [1, 64, 96, 3], data: new Float32Array(18432) }, { width: 8, height: 8, tensors: ['decode_head.fpn'] })),
     ];
     await segmenter.dispose();
     return [...errors, await thrown(() => segmenter.segment('/images/coffee.png'))];
   });
   assert.deepEqual(got.map(({ type }) => type), [
     'UnsupportedCheckpointError', 'UnsupportedCheckpointError', 'InvalidOptionError', 'InvalidImageError', 'InvalidOptionError',
-    'InvalidOptionError', 'InvalidOptionError', 'InvalidOptionError', 'DisposedError',
+    'InvalidOptionError', 'InvalidOptionError', 'InvalidOptionError', 'InvalidOptionError', 'InvalidOptionError', 'DisposedError',
   ]);
   assert.match(got[0].message, /pixels: load it with ImageSegmenter/);
   assert.match(got[1].message, /whole images: load it with ImageClassifier/);
+  assert.match(got[9].message, /no operator `decode_head\.fpn`/);
 });

@@ -23,6 +23,12 @@ export function expected(name, id) {
   return Object.fromEntries(Object.entries(expect).map(([what, name]) => [what, tensors.get(name)?.data]));
 }
 
+/** The values that a module of a case is expected to compute. */
+export function traceOf(name, id, module) {
+  const tensors = readSafetensors(readFileSync(join(FIXTURES, manifest(name).expected_file)));
+  return tensors.get(`${id}.trace.${module}`).data;
+}
+
 /** The input of a case as models take it: height, width, and the values of pixel after pixel. */
 export function preparedInput(name, id) {
   const { input } = manifest(name).cases.find((one) => one.id === id);
