@@ -4,10 +4,13 @@ import inspect
 
 from torch import nn
 
+from .mambaout import MambaOut
 from .mambavision import MambaVision
 from .mila import Mila
+from .vim import Vim
+from .vmamba import VMamba
 
-FAMILIES = {"mambavision": MambaVision, "mila": Mila}
+FAMILIES = {"mambavision": MambaVision, "mila": Mila, "mambaout": MambaOut, "vim": Vim, "vmamba": VMamba}
 
 
 def build(config: dict, **overrides) -> nn.Module:

@@ -57,7 +57,10 @@ def network(manifest: dict) -> torch.nn.Module:
     return UPerNet(backbone, config["decode_head"]["channels"], config["decode_head"]["num_classes"])
 
 
-@pytest.mark.parametrize("name", ["mambavision_micro", "mila_micro", "upernet_micro"])
+@pytest.mark.parametrize("name", [
+    "mambavision_micro", "mila_micro", "upernet_micro", "mambaout_micro", "vim_micro", "vim_micro_s8", "vim_t", "vmamba_micro", "vmamba_micro_s2",
+    "vmamba_t",
+])
 def test_fixture(name):
     manifest = json.loads((FIXTURES / f"{name}.json").read_text())
     expected = load_file(FIXTURES / manifest["expected_file"])
