@@ -162,14 +162,7 @@ impl WebModel {
     ///
     /// # Errors
     /// As `segment`.
-    pub async fn run(
-        &mut self,
-        values: Vec<f32>,
-        shape: Vec<u32>,
-        width: u32,
-        height: u32,
-        inner: Array,
-    ) -> JsResult<Array> {
+    pub async fn run(&mut self, values: Vec<f32>, shape: Vec<u32>, width: u32, height: u32, inner: Array) -> JsResult<Array> {
         let shape: Vec<usize> = shape.into_iter().map(|n| n as usize).collect();
         let input = Tensor::from_f32(shape, values).map_err(to_js)?;
         let image = [height as usize, width as usize];
