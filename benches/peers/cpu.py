@@ -83,14 +83,18 @@ def rotate(x, table):
 
 
 SCANS = {"blocks": prefix_scan(blocks), "log-steps": prefix_scan(log_steps)}
+# What ONNX Runtime runs fastest.
+DEFAULT_SCAN = "blocks"
 
 
 def export(name: str, batch: int, size: int, folder: Path, scan: str) -> Path:
-    """The network as ONNX, once for each batch size, so that every shape is known; in operators that ONNX has."""
+    """The network as ONNX, once for each batch size, so that every shape is known; in operators that ONNX has. What is there is taken."""
+    path = folder / f"{name}_{batch}{'' if scan == DEFAULT_SCAN else '_' + scan}.onnx"
+    if path.exists():
+        return path
     for family in mambavision, vim, vmamba:
         family.selective_scan = SCANS[scan]
     mila.rotate = rotate
-    path = folder / f"{name}_{batch}.onnx"
     torch.manual_seed(0)
     network = (UPerNet(**DENSE[name]) if name in DENSE else build({**MODELS, **FAMILIES}[name])).eval()
     torch.onnx.export(network, (torch.zeros(batch, 3, size, size),), str(path), input_names=["x"], output_names=["y"],
@@ -120,11 +124,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", type=Path, default=Path("target/release/webmamba"))
     parser.add_argument("--task", choices=TASKS, default="classify")
-    parser.add_argument("--scan", choices=SCANS, default="blocks", help="how the selective scan is exported")
+    parser.add_argument("--scan", choices=SCANS, default=DEFAULT_SCAN, help="how the selective scan is exported")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batches", type=int, nargs="+", help="images a run")
     parser.add_argument("--json", type=Path, help="write all numbers here")
+    parser.add_argument("--onnx", type=Path, help="keep the ONNX files in this folder; those of the families take minutes")
     parser.add_argument("--export", type=Path, help="only write the ONNX files of batch 1 into this folder, for wasm.mjs")
     args = parser.parse_args()
     models, size, batches = TASKS[args.task]
@@ -133,13 +138,15 @@ def main() -> None:
         for name in models:
             print(export(name, 1, size, args.export, args.scan))
         return
+    if args.onnx:
+        args.onnx.mkdir(parents=True, exist_ok=True)
     rows = []
     print("| model | batch | threads | ONNX Runtime, ms | webmamba, ms | ratio, median of rounds |")
     print("|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for name in models:
             for batch in args.batches or batches:
-                path = export(name, batch, size, Path(folder), args.scan)
+                path = export(name, batch, size, args.onnx or Path(folder), args.scan)
                 for threads in args.threads:
                     theirs = onnx_runtime(path, batch, size, threads)
                     iterations = 1 if name in DENSE else 10 if batch == 1 else 3
