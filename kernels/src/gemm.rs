@@ -16,6 +16,11 @@ const fn group_values(isa: Isa) -> usize {
     }
 }
 
+/// Values of a panel whose columns are read where they lie: as many as stay in the nearest cache.
+const PANEL_VALUES: usize = 4096;
+/// Most columns of such a panel.
+const PANEL_COLUMNS: usize = 64;
+
 /// How the work is cut.
 struct Cut {
     /// Tiles down, of nearly equal height.
@@ -35,11 +40,21 @@ impl Gemm {
         self.kernel[0] * self.kernel[1]
     }
 
+    /// Columns of a panel. Where a panel is not packed it is wider the shorter the columns are: a row of the result is written in whole
+    /// lines of the cache then, and a tile begun less often.
+    fn panel_width(&self, isa: Isa) -> usize {
+        let width = isa.panel_width();
+        if !self.by_rows {
+            return width;
+        }
+        (PANEL_VALUES / self.read_channels.max(1)).clamp(width, PANEL_COLUMNS) / width * width
+    }
+
     fn cut(&self, caps: &Caps) -> Cut {
         // Large kernels have many pointers a row.
         let height = caps.isa.tile_rows().min(POINTERS / self.taps()).max(1);
         let tiles = self.rows().div_ceil(height);
-        let panels = self.output_channels.div_ceil(caps.isa.panel_width());
+        let panels = self.output_channels.div_ceil(self.panel_width(caps.isa));
         let wanted = if caps.threads == 1 { 1 } else { 3 * caps.threads };
         // A cut across reads the image several times, a cut down the weight: whichever is smaller is read again.
         let image = self.images * self.input[0] * self.input[1] * self.read_channels;
@@ -90,7 +105,7 @@ impl Kernel for Gemm {
 
     unsafe fn run(&self, caps: &Caps, io: &Io<'_>, part: usize, _: &mut [f32]) {
         let cut = self.cut(caps);
-        let (lanes, width) = (caps.isa.lanes(), caps.isa.panel_width());
+        let (lanes, width) = (caps.isa.lanes(), self.panel_width(caps.isa));
         let [x, weight, vectors, residual, gate] = [0, 1, 2, 3, 4].map(|i| io.read(i));
         let (rows, n, k) = (self.rows(), self.output_channels, self.taps() * self.read_channels);
         let padded = n.next_multiple_of(lanes);

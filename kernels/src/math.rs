@@ -3,7 +3,7 @@
 //! `shaders/shared/activation.wgsl` holds the same formulas; both are accurate to a few units in the last place.
 
 use crate::{
-    Act,
+    Act, Isa,
     simd::{ROUND, Vector, each_isa},
 };
 
@@ -134,20 +134,29 @@ pub(crate) unsafe fn activation<V: Vector>(act: Act, x: V) -> V {
     }
 }
 
+/// Applies a non-linearity to every value.
+///
+/// # Safety
+/// The processor has this instruction set.
+pub(crate) unsafe fn activate(isa: Isa, act: Act, values: &mut [f32]) {
+    // SAFETY: handed on to the caller; it is one row of all values.
+    unsafe { activate_rows(isa, act, values.as_mut_ptr(), [1, values.len()], values.len()) }
+}
+
 each_isa! {
-    /// Applies a non-linearity to every value.
-    pub(crate) fn activate(act: Act, values: &mut [f32]) = activate_body;
+    /// Applies a non-linearity to some rows of so many values, which lie `stride` apart and belong to nobody else.
+    pub(crate) fn activate_rows(act: Act, values: *mut f32, sizes: [usize; 2], stride: usize) = activate_body;
 }
 
 /// Nothing here is a closure: those are compiled without the instruction set.
 #[inline(always)]
-unsafe fn activate_body<V: Vector>(act: Act, values: &mut [f32]) {
+unsafe fn activate_body<V: Vector>(act: Act, values: *mut f32, sizes: [usize; 2], stride: usize) {
     macro_rules! acts {
         ($($act:ident)*) => {
             match act {
                 Act::Identity => {}
                 // SAFETY: handed on to the caller.
-                $(Act::$act => unsafe { activate_by::<V>(Act::$act, values) },)*
+                $(Act::$act => unsafe { activate_by::<V>(Act::$act, values, sizes, stride) },)*
             }
         };
     }
@@ -156,13 +165,15 @@ unsafe fn activate_body<V: Vector>(act: Act, values: &mut [f32]) {
 
 /// A loop of its own for every `act`, which is a constant where this is called.
 #[inline(always)]
-unsafe fn activate_by<V: Vector>(act: Act, values: &mut [f32]) {
-    for at in (0..values.len()).step_by(V::LANES) {
-        let count = values.len() - at;
-        // SAFETY: so many values lie behind that place.
-        unsafe {
-            let place = values.as_mut_ptr().add(at);
-            activation(act, V::load_up_to(place, count)).store_up_to(place, count);
+unsafe fn activate_by<V: Vector>(act: Act, values: *mut f32, [rows, columns]: [usize; 2], stride: usize) {
+    for row in 0..rows {
+        for column in (0..columns).step_by(V::LANES) {
+            let count = columns - column;
+            // SAFETY: so many values lie behind that place.
+            unsafe {
+                let place = values.add(row * stride + column);
+                activation(act, V::load_up_to(place, count)).store_up_to(place, count);
+            }
         }
     }
 }
@@ -210,7 +221,7 @@ pub(crate) fn lane_product(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Isa, simd::available};
+    use crate::simd::available;
 
     /// Largest deviation of `got` from `want` over [-20, 20], absolute below 1 and relative above.
     fn deviation(got: impl Fn(f32) -> f32, want: fn(f64) -> f64) -> f64 {

@@ -72,8 +72,8 @@ impl Finish {
     pub(crate) const NOTHING: Self =
         Self { act: Act::Identity, scale: std::ptr::null(), residual: std::ptr::null(), gate: std::ptr::null() };
 
-    fn is_nothing(&self) -> bool {
-        self.act == Act::Identity && self.scale.is_null() && self.residual.is_null() && self.gate.is_null()
+    fn is_activation(&self) -> bool {
+        self.scale.is_null() && self.residual.is_null() && self.gate.is_null()
     }
 }
 
@@ -104,18 +104,16 @@ pub(crate) unsafe fn compute_by_rows(isa: Isa, tile: &Tile<'_>) {
 
 /// The epilogue, where there is one.
 unsafe fn finished(isa: Isa, tile: &Tile<'_>) {
-    if tile.finish.is_nothing() {
-        return;
-    }
+    let Finish { act, .. } = tile.finish;
     // SAFETY: the caller's rows belong to the tile, and nobody else touches them.
     unsafe {
         // A browser downloads every loop: there the activations are those of other kernels, in a pass of their own.
-        #[cfg(target_arch = "wasm32")]
-        for row in 0..tile.rows {
-            let row = tile.out.add(row * tile.stride);
-            crate::math::activate(isa, tile.finish.act, std::slice::from_raw_parts_mut(row, tile.columns));
+        if cfg!(target_arch = "wasm32") && act != Act::Identity {
+            crate::math::activate_rows(isa, act, tile.out, [tile.rows, tile.columns], tile.stride);
         }
-        finish(isa, tile);
+        if !tile.finish.is_activation() || (act != Act::Identity && !cfg!(target_arch = "wasm32")) {
+            finish(isa, tile);
+        }
     }
 }
 
@@ -271,13 +269,23 @@ unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'
         for k in (runs..whole).step_by(V::LANES) {
             step(k);
         }
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (c, sum) in sums.into_iter().enumerate() {
-                let mut lanes = [0.0f32; 16];
-                sum.store(lanes.as_mut_ptr());
-                let rest: f32 = (whole..tile.inner).map(|k| *a[r].add(k) * *b[c].add(k)).sum();
-                let start = if tile.start.is_null() { 0.0 } else { *tile.start.add(column + c) };
-                *tile.out.add(r * tile.stride + column + c) = lanes[..V::LANES].iter().sum::<f32>() + rest + start;
+        let start: [f32; COLUMNS] =
+            std::array::from_fn(|c| if tile.start.is_null() { 0.0 } else { *tile.start.add(column + c) });
+        for first in (0..ROWS * COLUMNS).step_by(4) {
+            let mut four = [0.0f32; 4];
+            let of = |i: usize| if i < ROWS * COLUMNS { sums[i / COLUMNS][i % COLUMNS] } else { V::splat(0.0) };
+            V::store_sums([of(first), of(first + 1), of(first + 2), of(first + 3)], four.as_mut_ptr());
+            for (i, sum) in (first..ROWS * COLUMNS).zip(four) {
+                let (r, c) = (i / COLUMNS, i % COLUMNS);
+                *tile.out.add(r * tile.stride + column + c) = sum + start[c];
+            }
+        }
+        // What a vector does not fill.
+        for k in whole..tile.inner {
+            for (r, a) in a.into_iter().enumerate() {
+                for (c, b) in b.into_iter().enumerate() {
+                    *tile.out.add(r * tile.stride + column + c) += *a.add(k) * *b.add(k);
+                }
             }
         }
     }

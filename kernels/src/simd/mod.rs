@@ -84,6 +84,19 @@ pub(crate) trait Vector: Copy {
         }
     }
 
+    /// Puts the sums of the lanes of four vectors behind `p`.
+    #[inline(always)]
+    unsafe fn store_sums(vectors: [Self; 4], p: *mut f32) {
+        for (i, vector) in vectors.into_iter().enumerate() {
+            let mut lanes = [0.0f32; 16];
+            // SAFETY: no vector has more than 16 lanes, and the caller has four values behind `p`.
+            unsafe {
+                vector.store(lanes.as_mut_ptr());
+                *p.add(i) = lanes[..Self::LANES].iter().sum();
+            }
+        }
+    }
+
     /// Puts the first `count` values behind `p`; `count` is at most `LANES`.
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, count: usize) {
