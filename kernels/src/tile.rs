@@ -269,8 +269,7 @@ unsafe fn dots<V: Vector, const ROWS: usize, const COLUMNS: usize>(tile: &Tile<'
         for k in (runs..whole).step_by(V::LANES) {
             step(k);
         }
-        let start: [f32; COLUMNS] =
-            std::array::from_fn(|c| if tile.start.is_null() { 0.0 } else { *tile.start.add(column + c) });
+        let start: [f32; COLUMNS] = std::array::from_fn(|c| if tile.start.is_null() { 0.0 } else { *tile.start.add(column + c) });
         for first in (0..ROWS * COLUMNS).step_by(4) {
             let mut four = [0.0f32; 4];
             let of = |i: usize| if i < ROWS * COLUMNS { sums[i / COLUMNS][i % COLUMNS] } else { V::splat(0.0) };

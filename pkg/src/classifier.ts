@@ -7,11 +7,11 @@ import { toPicture, type Picture, type View } from './frames.js';
 import { inBatches, toPictures } from './lists.js';
 import { loadEngine } from './loading.js';
 import { LoadedModel } from './model.js';
-import { checkClassify, checkClip, checkEmbed, checkExplain, checkFeatures, checkVideo, classesOf } from './options.js';
+import { checkClassify, checkClip, checkEmbed, checkExplain, checkFeatures, checkFrames, checkVideo, classesOf } from './options.js';
 import { frames } from './stream.js';
 import type {
-  Classification, ClassifyOptions, ClipOptions, EmbedOptions, ExplainOptions, Explanation, Features, Heatmap, ImageSource, LoadOptions, ModelInfo, ModelSource,
-  Prediction, Region, VideoClassification, VideoOptions, VideoSource,
+  Classification, ClassifyOptions, ClipOptions, EmbedOptions, ExplainOptions, Explanation, Features, FrameExplanation, Heatmap, ImageSource, LoadOptions,
+  ModelInfo, ModelSource, Prediction, Region, VideoClassification, VideoOptions, VideoSource,
 } from './types.js';
 import { FrameCount, Smoothing } from './video.js';
 
@@ -152,7 +152,7 @@ export class ImageClassifier extends LoadedModel {
    */
   async classifyClip(frames: readonly ImageSource[], options: ClipOptions = {}): Promise<Classification> {
     checkClip(options);
-    if (!Array.isArray(frames) || !frames.length) throw new InvalidOptionError('classifyClip: the frames must be a list of images, at least one.');
+    checkFrames('classifyClip', frames);
     const plan = this.#plan(options);
     const { signal, view } = plan;
     signal?.throwIfAborted();
@@ -224,6 +224,26 @@ export class ImageClassifier extends LoadedModel {
       const picture = await toPicture(source, signal, view);
       const raw = await this.#calls.next(() => this.#engine.explain(picture, kind, layer), signal, () => picture.close());
       return { kind, layer, ...placed(raw, picture) };
+    });
+  }
+
+  /**
+   * The same of a clip, by a model of clips: of every frame that the model looks at (as `classifyClip` takes them) a map of what the scans of
+   * a layer do.
+   *
+   * @throws as {@link explain}
+   */
+  async explainClip(frames: readonly ImageSource[], options: ExplainOptions): Promise<FrameExplanation[]> {
+    checkExplain(options, this.info);
+    checkFrames('explainClip', frames);
+    const { kind, layer = this.info.layers.at(-1) as string, signal, ...view } = options;
+    signal?.throwIfAborted();
+    return this.#calls.begin(async () => {
+      const wanted = await this.#calls.next(() => this.#engine.frames(frames.length), signal);
+      const pictures = await toPictures(wanted.map((i) => frames[i] as ImageSource), signal, view);
+      const close = () => pictures.forEach((picture) => picture.close());
+      const maps = await this.#calls.next(() => this.#engine.explainClip(pictures, frames.length, kind, layer), signal, close);
+      return maps.map(({ frame, ...map }) => ({ frame, kind, layer, ...placed(map, pictures[wanted.indexOf(frame)] as Picture) }));
     });
   }
 

@@ -79,6 +79,8 @@ export interface Engine {
   prepared(input: HostTensor, width: number, height: number, inner: string[]): Promise<RawPrepared>;
   /** What the scans of a layer do. */
   explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat>;
+  /** The same with the frames of a clip, as {@link clip} takes them: a map of each frame that is looked at, and which that is. */
+  explainClip(pictures: readonly Picture[], available: number, kind: MapKind, layer: string): Promise<(RawHeat & { frame: number })[]>;
   features(picture: Picture): Promise<Features>;
   /** What the head takes. */
   embed(picture: Picture): Promise<Float32Array>;
@@ -250,16 +252,37 @@ export class LocalEngine implements Engine {
   clip(pictures: readonly Picture[], available: number, scores: boolean): Promise<RawResult> {
     return this.#guarded(async () => {
       const start = performance.now();
-      const [pixels, sizes]: [Uint8Array[], number[]] = [[], []];
-      // The canvas that they are turned on and read through is one.
-      for (const picture of pictures) {
-        const upright = await this.#turner.turned(picture);
-        pixels.push(await this.#reader.read(upright));
-        sizes.push(upright.width, upright.height);
-      }
+      const [pixels, sizes] = await this.#pixels(pictures);
       const capture = performance.now() - start;
-      return { ...((await this.#model.clip(pixels, Uint32Array.from(sizes), available, scores)) as RawResult), capture };
+      return { ...((await this.#model.clip(pixels, sizes, available, scores)) as RawResult), capture };
     });
+  }
+
+  explainClip(pictures: readonly Picture[], available: number, kind: MapKind, layer: string): Promise<(RawHeat & { frame: number })[]> {
+    return this.#guarded(async () => {
+      const [pixels, sizes] = await this.#pixels(pictures);
+      const get = byName(await this.#model.clip(pixels, sizes, available, false, layer));
+      const { shape: [, height = 0, width = 0], data } = get(kind);
+      const known = [...this.#model.frames(available)];
+      return [...get('frames').data].map((frame, i) => {
+        const place = known.indexOf(frame);
+        const [seen = 1, down = 1] = sizes.subarray(2 * place);
+        const region = [...this.#model.region(seen, down)] as RawHeat['region'];
+        const values = data.slice(i * height * width, (i + 1) * height * width);
+        return { frame, ...onPicture({ width, height, values, region }, pictures[place] as Picture, seen) };
+      });
+    });
+  }
+
+  /** The pixels of pictures, upright, and their widths and heights. The canvas that they are turned on and read through is one. */
+  async #pixels(pictures: readonly Picture[]): Promise<[Uint8Array[], Uint32Array]> {
+    const [pixels, sizes]: [Uint8Array[], number[]] = [[], []];
+    for (const picture of pictures) {
+      const upright = await this.#turner.turned(picture);
+      pixels.push(await this.#reader.read(upright));
+      sizes.push(upright.width, upright.height);
+    }
+    return [pixels, Uint32Array.from(sizes)];
   }
 
   segment(picture: Picture): Promise<RawMap> {
@@ -278,7 +301,7 @@ export class LocalEngine implements Engine {
   explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat> {
     return this.#withImage(picture, async (...seen) => {
       const get = await this.#tensors(seen, false, layer);
-      const { shape: [height = 0, width = 0], data: values } = get(kind);
+      const { shape: [, height = 0, width = 0], data: values } = get(kind);
       return onPicture({ width, height, values, region: [...get('region').data] as RawHeat['region'] }, picture, seen[1]);
     });
   }
@@ -296,9 +319,7 @@ export class LocalEngine implements Engine {
 
   /** What the model sees, by name: all of it, `pooled` alone, or what the scans of a layer do. */
   async #tensors([image, width, height]: Seen, pooled: boolean, layer?: string): Promise<(name: string) => HostTensor> {
-    const list = (await this.#model.features(image, width, height, pooled, layer)) as RawTensor[];
-    const tensors = new Map(list.map((tensor) => [tensor[0], hostTensor(tensor)]));
-    return (name) => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
+    return byName(await this.#model.features(image, width, height, pooled, layer));
   }
 
   /** Runs `use` on what the device takes of a picture. */
@@ -362,6 +383,12 @@ export class LocalEngine implements Engine {
 type RawTensor = [string, Uint32Array, Float32Array];
 
 const hostTensor = ([, shape, data]: RawTensor): HostTensor => ({ shape: [...shape], data });
+
+/** Tensors of the module by their names. */
+function byName(list: unknown): (name: string) => HostTensor {
+  const tensors = new Map((list as RawTensor[]).map((tensor) => [tensor[0], hostTensor(tensor)]));
+  return (name) => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
+}
 
 /** A map of what the device saw, `width` pixels across, on the picture as it came, in its pixels. */
 function onPicture<T extends RawHeat>(map: T, { width: across, height: down, rotation = 0 }: Picture, width: number): T {

@@ -101,6 +101,9 @@ export function checkExplain(options: ExplainOptions, { maps, layers }: ModelInf
   if (!(kind === 'cam' ? maps : known)) throw new InvalidOptionError(`explain: this model has no maps of the kind '${kind}'; \`info.maps\` and \`info.layers\` tell.`);
   if (layer !== undefined && !layers.includes(layer)) throw new InvalidOptionError(`explain: the model has no layer \`${layer}\` with scans; there are ${known}.`);
 }
+export function checkFrames(call: string, frames: unknown): void {
+  if (!Array.isArray(frames) || !frames.length) throw new InvalidOptionError(`${call}: the frames must be a list of images, at least one.`);
+}
 export const checkClassify = (options: unknown) => check('classify', options, CLASSIFY);
 export const checkClip = (options: unknown) => check('classifyClip', options, CLIP);
 export const checkVideo = (options: unknown) => check('classifyVideo', options, VIDEO);

@@ -27,6 +27,7 @@ export type Request =
   | { id: number; call: 'embedList'; pictures: SentPicture[] }
   | { id: number; call: 'frames'; available: number }
   | { id: number; call: 'clip'; pictures: SentPicture[]; available: number; scores: boolean }
+  | { id: number; call: 'explainClip'; pictures: SentPicture[]; available: number; kind: MapKind; layer: string }
   | { id: number; call: 'explain'; picture: SentPicture; kind: MapKind; layer: string }
   | { id: number; call: 'features' | 'embed' | 'segment'; picture: SentPicture }
   | { id: number; call: 'prepared'; input: HostTensor; width: number; height: number; inner: string[] }
@@ -151,6 +152,11 @@ export class RemoteEngine implements Engine {
   async explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat> {
     const [sent, transfer] = await sendable(picture);
     return this.#ask<RawHeat>({ call: 'explain', picture: sent, kind, layer }, transfer);
+  }
+
+  async explainClip(pictures: readonly Picture[], available: number, kind: MapKind, layer: string): Promise<(RawHeat & { frame: number })[]> {
+    const [sent, transfer] = await allSendable(pictures);
+    return this.#ask<(RawHeat & { frame: number })[]>({ call: 'explainClip', pictures: sent, available, kind, layer }, transfer);
   }
 
   async features(picture: Picture): Promise<Features> {

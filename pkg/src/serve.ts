@@ -50,6 +50,8 @@ async function answer(request: Request): Promise<unknown> {
       return withPictures(request.pictures, (pictures) => (engine as LocalEngine).clip(pictures, request.available, request.scores));
     case 'explain':
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).explain(picture, request.kind, request.layer));
+    case 'explainClip':
+      return withPictures(request.pictures, (pictures) => (engine as LocalEngine).explainClip(pictures, request.available, request.kind, request.layer));
     case 'features':
       return withPictures([request.picture], ([picture]) => (engine as LocalEngine).features(picture));
     case 'embed':

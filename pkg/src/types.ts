@@ -253,6 +253,12 @@ export interface Explanation {
   region: Region;
 }
 
+/** Of one of the frames that a model of clips looks at. */
+export interface FrameExplanation extends Explanation {
+  /** Which frame of the film it is. */
+  frame: number;
+}
+
 export interface Classification {
   /** Best first. */
   predictions: Prediction[];
@@ -360,7 +366,7 @@ export interface ModelInfo {
   frames: number;
   /** Whether the model has heat maps. */
   maps: boolean;
-  /** Names of the layers whose scans `explain` can show, in the order in which images pass them; of models of clips it shows none. */
+  /** Names of the layers whose scans `explain` can show, in the order in which images pass them. */
   layers: readonly string[];
   /** Multiply-adds an image, or a clip. */
   macs: number;

@@ -46,9 +46,7 @@ impl Classifier {
     }
 
     async fn score_views(&mut self, views: &[Tensor]) -> Result<(Vec<f32>, Duration)> {
-        if self.model.architecture.frames() == 1 {
-            return Err(Error::InvalidArgument("the model takes images, not clips".into()));
-        }
+        self.takes_clips()?;
         let classes = self.model.architecture.num_classes();
         let logits = self.session.output_names().position(|name| name == "logits").unwrap_or_default();
         let watch = Stopwatch::start();
@@ -62,6 +60,13 @@ impl Classifier {
             }
         }
         Ok((scores, watch.elapsed()))
+    }
+
+    pub(super) fn takes_clips(&self) -> Result<()> {
+        match self.model.architecture.frames() {
+            1 => Err(Error::InvalidArgument("the model takes images, not clips".into())),
+            _ => Ok(()),
+        }
     }
 
     /// The best of all classes.

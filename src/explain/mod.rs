@@ -10,7 +10,7 @@ mod scan;
 
 use std::{fmt, str::FromStr};
 
-pub(crate) use layer::{layers, look, operands};
+pub(crate) use layer::{Scanned, layers, look, operands};
 pub use scan::{Scan, ScanMaps};
 
 use crate::{
@@ -182,6 +182,6 @@ impl Explanation {
 }
 
 /// What a session gave is not what was asked for.
-fn missing() -> Error {
+pub(crate) fn missing() -> Error {
     Error::InvalidArgument("the session did not give what maps are made of".into())
 }

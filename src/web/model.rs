@@ -173,17 +173,33 @@ impl WebModel {
         Ok(list)
     }
 
+    /// Left, top, width and height of what the model sees of an image of `width` x `height` pixels, in those.
+    ///
+    /// # Errors
+    /// `argument` for an image of a shape that cannot be scaled.
+    pub fn region(&self, width: u32, height: u32) -> JsResult<Vec<f64>> {
+        self.0.model().preprocess.region(width, height).map(Vec::from).map_err(to_js)
+    }
+
     /// Which of `available` frames of a film a model of clips looks at.
     pub fn frames(&self, available: usize) -> Vec<u32> {
         let wanted = self.0.model().architecture.frames();
         Views::default().needed(available, wanted).into_iter().map(|i| i as u32).collect()
     }
 
-    /// Classifies a clip: of a film of `available` frames those that `frames` names, as RGBA pixels, with the width and height of each.
+    /// Classifies a clip: of a film of `available` frames those that `frames` names, as RGBA pixels, with the width and height of each. With a
+    /// layer instead what its scans do with them ([`Classifier::clip_tensors`]), as `features` gives it.
     ///
     /// # Errors
     /// As `classify`; `argument` for a model of images.
-    pub async fn clip(&mut self, pixels: Vec<Uint8Array>, sizes: Vec<u32>, available: usize, scores: bool) -> JsResult<Object> {
+    pub async fn clip(
+        &mut self,
+        pixels: Vec<Uint8Array>,
+        sizes: Vec<u32>,
+        available: usize,
+        scores: bool,
+        layer: Option<String>,
+    ) -> JsResult<Object> {
         let image = |(pixels, &[width, height]): (&Uint8Array, &[u32; 2])| {
             host_image(&Frame { width, height, pixels: Pixels::Host(&pixels.to_vec()) })
         };
@@ -194,6 +210,9 @@ impl WebModel {
         }
         let frame = |i: usize| &images[needed.binary_search(&(i as u32)).unwrap_or_default()];
         let classifier = self.0.classifier()?;
+        if let Some(layer) = layer {
+            return Ok(tensors_to_js(classifier.clip_tensors(available, &frame, &layer).await.map_err(to_js)?).unchecked_into());
+        }
         let (all, times) = classifier.score_clip(available, &frame, Views::default()).await.map_err(to_js)?;
         let times = FrameTimes { preprocess: times.preprocess, model: times.model, ..FrameTimes::default() };
         let predictions = classifier.best(&all).map_err(to_js)?;

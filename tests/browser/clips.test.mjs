@@ -25,15 +25,19 @@ async function page(t) {
   return openPage(t, await launch(t), server);
 }
 
-/** Scores of all classes by the native command line, in the order of the classes. */
-async function nativeScores(t, film) {
+/** What the native command line says of a film, of which it gets a folder of frames. */
+async function native(t, film, ...args) {
   const clip = mkdtempSync(join(tmpdir(), 'webmamba-clip-'));
   t.after(() => rmSync(clip, { recursive: true }));
   film.forEach((name, i) => symlinkSync(join(IMAGES, name), join(clip, `frame${i + 1}.png`)));
-  const args = ['classify', '--json', '--device', 'cpu', '--top-k', '10', '--model', folder, clip];
-  const { stdout } = await command(nativeBinary(), args, { env: { ...process.env, NODEVICE_SELECT: '1' } });
+  const { stdout } = await command(nativeBinary(), [...args, '--json', '--device', 'cpu', '--model', folder, clip], { env: { ...process.env, NODEVICE_SELECT: '1' } });
+  return JSON.parse(stdout);
+}
+
+/** Scores of all classes, in the order of the classes. */
+async function nativeScores(t, film) {
   const scores = [];
-  for (const { index, score } of JSON.parse(stdout).predictions) scores[index] = score;
+  for (const { index, score } of (await native(t, film, 'classify', '--top-k', '10')).predictions) scores[index] = score;
   return scores;
 }
 
@@ -77,5 +81,49 @@ for (const [device, worker] of [['webgpu', false], ['cpu', false], [PLAIN_CPU, f
     assert.match(got.refused, /takes clips of 4 frames/);
     assert.equal(got.empty, 'InvalidOptionError');
     assert.ok(got.timing.total > 0 && got.timing.preprocess > 0);
+  });
+}
+
+for (const [device, worker] of [['webgpu', false], ['cpu', false], ['cpu', true]]) {
+  test(`what the scans do with a clip on ${device}${worker ? ' in a worker' : ''} is what the command line says`, async (t) => {
+    const tab = await page(t);
+    const kind = await prepareDevice(tab, device);
+    const got = await tab.evaluate(
+      async ([url, device, worker, film]) => {
+        const clf = await webmamba.ImageClassifier.load(url, { device, worker, cache: false });
+        const frames = await Promise.all(film.map((name) => picture(name)));
+        const maps = {};
+        for (const kind of ['delta', 'forget', 'contribution']) {
+          maps[kind] = (await clf.explainClip(frames, { kind })).map((map) => ({ ...map, values: [...map.values] }));
+        }
+        const [still] = await clf.explainClip(frames.slice(4, 5), { kind: 'delta', layer: clf.info.layers[0] });
+        const refused = [
+          await thrown(() => clf.explainClip([], { kind: 'delta' })),
+          await thrown(() => clf.explainClip(frames, { kind: 'cam' })),
+          await thrown(() => clf.explainClip(frames, { kind: 'delta', layer: 'head' })),
+        ];
+        await clf.dispose();
+        return { maps, still: { frame: still.frame, layer: still.layer, region: still.region }, refused };
+      },
+      [`/models/${MODEL}/`, kind, worker, FILM],
+    );
+    const out = mkdtempSync(join(tmpdir(), 'webmamba-explain-'));
+    t.after(() => rmSync(out, { recursive: true }));
+    const { maps } = await native(t, FILM, 'explain', '--out', join(out, 'maps'));
+    assert.deepEqual(maps.map((map) => map.kind), Object.keys(got.maps));
+    for (const { kind, layer, size: [height, width], frames, values } of maps) {
+      const own = got.maps[kind];
+      assert.deepEqual(own.map((map) => [map.kind, map.layer, map.height, map.width]), Array(frames).fill([kind, layer, height, width]));
+      assert.deepEqual(own.map(({ frame }) => frame), [0, 2, 3, 4]);
+      const largest = Math.max(...values.map(Math.abs));
+      const all = own.flatMap((map) => map.values);
+      assert.equal(all.length, values.length);
+      all.forEach((value, i) => assert.ok(Math.abs(value - values[i]) < 2e-4 * largest, `${kind}, position ${i}: ${value}, not ${values[i]}`));
+    }
+    // The last of the frames that are looked at is small, and seen in its middle.
+    const { region } = got.maps.delta[3];
+    assert.ok(Math.abs(region.width - 40) < 1 && region.x >= 0, JSON.stringify(region));
+    assert.deepEqual(got.still, { frame: 0, layer: 'layers.0.mixer', region });
+    assert.deepEqual(got.refused.map(({ type }) => type), Array(3).fill('InvalidOptionError'));
   });
 }

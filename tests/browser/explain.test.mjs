@@ -143,7 +143,7 @@ test('what there is not is refused in words', async (t) => {
     ['layers', /^0$/],
     ['InvalidOptionError', /no maps of the kind 'delta'/],
     ['DisposedError', /disposed/],
-    ['WebmambaError', /takes clips of 4 frames/],
+    ['InvalidOptionError', /takes clips of 4 frames/],
   ];
   says.forEach(([type, message], i) => {
     assert.equal(errors[i].type, type, JSON.stringify(errors[i]));
