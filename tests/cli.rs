@@ -6,6 +6,8 @@ mod classify;
 #[path = "cli/clips.rs"]
 mod clips;
 mod common;
+#[path = "cli/costs.rs"]
+mod costs;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/eval.rs"]

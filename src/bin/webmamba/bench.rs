@@ -13,9 +13,7 @@ use serde_json::json;
 use webmamba::{
     Device, Error, Model, ModelOptions, Result, Tensor,
     low_level::{
-        graph::{Graph, Layout},
         models::preset_names,
-        ops::Linear,
         session::{Session, SessionStats},
         tensor::Shape,
         weights::fill_uniform,
@@ -26,6 +24,8 @@ use crate::{
     args::{DeviceArgs, adapter_name, default_model, note_assumptions, open_model, parse_size, warn_non_finite},
     bench_scan,
     profile::Profile,
+    rates,
+    roofline::Roofline,
     terminal::{Outcome, ms, note, pairs, print, print_json, rounded},
 };
 
@@ -36,6 +36,7 @@ const EXAMPLES: &str = "Examples:
   webmamba bench --synthetic --arch mamba_vision_t
   webmamba bench MambaVision-T-1K/ --batch 8 --profile
   webmamba bench --synthetic --arch mila_t --size 256x192 --device cpu --json
+  webmamba bench --synthetic --arch vmamba_t --roofline
   webmamba bench --ops scan --device cpu";
 
 /// Measure how fast a model is, without decoding and preprocessing
@@ -65,8 +66,12 @@ pub(crate) struct Bench {
     /// Add the time per operator and kernel
     #[arg(long)]
     profile: bool,
+    /// Add the time per operator beside the least that its bytes and multiply-adds take, at the rates of a copy and of the best matrix
+    /// product that are measured in the same run
+    #[arg(long)]
+    roofline: bool,
     /// Measure operators instead of a model: selective scans over lengths, states and directions
-    #[arg(long, value_enum, value_name = "OPS", conflicts_with_all = ["model", "arch", "synthetic", "batch", "size", "iters", "profile"])]
+    #[arg(long, value_enum, value_name = "OPS", conflicts_with_all = ["model", "arch", "synthetic", "batch", "size", "iters", "profile", "roofline"])]
     ops: Option<Ops>,
     /// Print one JSON object
     #[arg(long)]
@@ -92,6 +97,7 @@ struct Report {
     stats: SessionStats,
     gemm_gflops: f64,
     profile: Option<Profile>,
+    roofline: Option<Roofline>,
 }
 
 impl Bench {
@@ -122,7 +128,8 @@ impl Bench {
         let batch = self.batch.get();
         let graph = model.graph(&model.options(batch))?;
         let output = if model.architecture.num_classes() > 0 { "logits" } else { "pooled" };
-        let mut session = Session::new(&graph.select(&[output])?, &device).await?;
+        let graph = graph.select(&[output])?;
+        let mut session = Session::new(&graph, &device).await?;
         let load = start.elapsed();
         note(&format!("{} on {reason}", model.name));
         note_assumptions(&model);
@@ -135,16 +142,28 @@ impl Bench {
             runs.push(timed(&mut session, &input).await?);
         }
         runs.sort();
-        let profile = if self.profile { profile(&mut session, &input).await? } else { None };
+        let mut profile = match () {
+            () if self.roofline => Some(profile(&mut session, &input).await?),
+            () if self.profile => profile_or_note(&mut session, &input).await?,
+            () => None,
+        };
         let stats = session.stats();
         // Its memory is free for the product.
         drop(session);
-        let gemm_gflops = gemm_gflops(&device).await?;
+        let gemm_gflops = rates::best_product(&device, self.roofline).await?;
+        let roofline = match self.roofline {
+            true => {
+                let rates = rates::measure(&device, gemm_gflops).await?;
+                Some(Roofline::new(&rates::costs(&graph, &device)?, Some(rates), profile.as_ref()))
+            }
+            false => None,
+        };
+        profile = profile.filter(|_| self.profile);
         if !self.synthetic {
             warn_non_finite(&model.weights);
         }
 
-        let report = Report { model, device, batch, load, first, runs, stats, gemm_gflops, profile };
+        let report = Report { model, device, batch, load, first, runs, stats, gemm_gflops, profile, roofline };
         report.print(self.json)
     }
 }
@@ -155,46 +174,23 @@ pub(crate) async fn timed(session: &mut Session, input: &Tensor) -> Result<Durat
     Ok(start.elapsed())
 }
 
-/// `None`, with a note, where the adapter cannot tell.
-async fn profile(session: &mut Session, input: &Tensor) -> Result<Option<Profile>> {
+async fn profile(session: &mut Session, input: &Tensor) -> Result<Profile> {
     let mut runs = Vec::new();
     for _ in 0..PROFILE_RUNS {
-        match session.profile(input).await {
-            Ok((_, timings)) => runs.push(timings),
-            Err(Error::InvalidArgument(reason)) => {
-                note(&format!("note: no profile: {reason}"));
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        }
+        runs.push(session.profile(input).await?.1);
     }
-    Ok(Some(Profile::new(&runs)))
+    Ok(Profile::new(&runs))
 }
 
-/// The best of three plain products, in billions of operations a second: without transfers where the device can tell.
-async fn gemm_gflops(device: &Device) -> Result<f64> {
-    // Large enough to be busy, small enough not to run into a software adapter's time limit.
-    let slow = device.adapter().is_some_and(|adapter| adapter.is_software());
-    let [m, k, n] = if slow { [196, 320, 1280] } else { [784, 640, 2560] };
-    let mut graph = Graph::new();
-    let x = graph.input("x", [m, k]);
-    let weight = graph.constant("weight", noise("weight.gemm", [n, k], 0.1)?);
-    let product = graph.op("gemm", Linear::default(), vec![x, weight])?;
-    graph.output("product", product, Layout::Plain);
-    let input = noise("input.gemm", [m, k], 1.0)?;
-    let mut session = Session::new(&graph, device).await?;
-    timed(&mut session, &input).await?;
-    let mut best = Duration::MAX;
-    for _ in 0..3 {
-        let time = match session.profile(&input).await {
-            Ok((_, timings)) => timings.iter().map(|timing| timing.time).sum(),
-            Err(Error::InvalidArgument(_)) => timed(&mut session, &input).await?,
-            Err(error) => return Err(error),
-        };
-        // A clock that stood still tells nothing.
-        best = if time.is_zero() { best } else { best.min(time) };
+/// `None`, with a note, where the adapter cannot tell.
+async fn profile_or_note(session: &mut Session, input: &Tensor) -> Result<Option<Profile>> {
+    match profile(session, input).await {
+        Err(Error::InvalidArgument(reason)) => {
+            note(&format!("note: no profile: {reason}"));
+            Ok(None)
+        }
+        profile => profile.map(Some),
     }
-    Ok(2.0 * (m * k * n) as f64 / best.as_secs_f64() / 1e9)
 }
 
 /// Values that are the same in every run, within `-bound..bound`.
@@ -241,6 +237,9 @@ impl Report {
             if let Some(profile) = &self.profile {
                 object["profile"] = profile.json();
             }
+            if let Some(roofline) = &self.roofline {
+                object["roofline"] = roofline.json();
+            }
             print_json(&object)?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -267,6 +266,9 @@ impl Report {
         ]))?;
         if let Some(profile) = &self.profile {
             print(&format!("\n{}", profile.text()))?;
+        }
+        if let Some(roofline) = &self.roofline {
+            print(&format!("\n{}", roofline.text()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -77,13 +77,17 @@ async fn measure(device: &Device, side: usize, states: usize) -> Result<Line> {
         times.push(time);
         steps = count;
     }
+    let copy = copy_time(device, [1, bytes / 8 / CHANNELS, CHANNELS]).await?;
+    Ok(Line { tokens, states, steps, bytes, times, copy })
+}
+
+/// How long a copy of a value of this shape takes, without transfers.
+pub(crate) async fn copy_time(device: &Device, shape: [usize; 3]) -> Result<Duration> {
     let mut graph = Graph::new();
-    let shape = [1, bytes / 8 / CHANNELS, CHANNELS];
     let x = graph.input("x", shape);
     let y = graph.op("copy", Activation(Act::Identity), vec![x])?;
     graph.output("y", y, Layout::Plain);
-    let (copy, _) = best(&graph, &noise("input.copy", shape, 1.0)?, device, "activation").await?;
-    Ok(Line { tokens, states, steps, bytes, times, copy })
+    Ok(best(&graph, &noise("input.copy", shape, 1.0)?, device, "activation").await?.0)
 }
 
 /// A scan whose operands are three tensors, made of the one input.
@@ -124,7 +128,7 @@ async fn best(graph: &Graph, input: &Tensor, device: &Device, op: &str) -> Resul
         best = if time.is_zero() { best } else { best.min(time) };
     }
     if best == Duration::MAX {
-        return Err(Error::InvalidArgument("the device's clock is too coarse to time a scan".to_owned()));
+        return Err(Error::InvalidArgument("the device's clock is too coarse to time an operator".to_owned()));
     }
     Ok((best, count))
 }

@@ -11,13 +11,15 @@ use webmamba::{
         hub::HubModel,
         models::{family_of, likely_family, preset, preset_names},
         passes,
-        plan::{lower, plan},
+        plan::{Cost, Rates, costs, lower, plan},
         program::{AdapterClass, Caps},
     },
 };
 
 use crate::{
     args::{find_model, open_model, parse_size, warn_non_finite},
+    rates,
+    roofline::Roofline,
     terminal::{Outcome, pairs, plain, print, print_json, rounded},
 };
 
@@ -39,6 +41,12 @@ pub(crate) struct Info {
     /// Input size instead of the model's own: N or HEIGHTxWIDTH in pixels
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
     size: Option<[usize; 2]>,
+    /// Add what each kind of operator costs on a GPU: multiply-adds and bytes
+    #[arg(long)]
+    costs: bool,
+    /// Add the least time that this takes a device of so many GB/s and GFLOP/s; implies --costs
+    #[arg(long, value_name = "GB/S,GFLOP/S", value_parser = rates::parse)]
+    at: Option<Rates>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -72,7 +80,9 @@ impl Info {
         weights.inspect(|w| warn_non_finite(w));
         let dtype = weights.and_then(|w| w.dtype()).map(|dtype| dtype.name());
         let source = is_file.then(|| self.model.display().to_string());
-        let facts = Facts { sizes: Sizes::of(&model)?, parameters: model.parameter_count()?, model, source, dtype };
+        let sizes = Sizes::of(&model)?;
+        let roofline = (self.costs || self.at.is_some()).then(|| Roofline::new(&sizes.costs, self.at, None));
+        let facts = Facts { sizes, parameters: model.parameter_count()?, model, source, dtype, roofline };
         if self.json {
             print_json(&facts.json())?
         } else {
@@ -170,6 +180,7 @@ struct Facts {
     dtype: Option<&'static str>,
     parameters: u64,
     sizes: Sizes,
+    roofline: Option<Roofline>,
 }
 
 /// What one image takes on a GPU.
@@ -177,6 +188,7 @@ struct Sizes {
     weights: u64,
     activations: u64,
     macs: u64,
+    costs: Vec<Cost>,
     /// Where that is more than WebGPU guarantees everywhere: what is needed of which limit.
     beyond: Option<String>,
 }
@@ -198,7 +210,7 @@ impl Sizes {
             program => (program?, None),
         };
         let (weights, activations) = (program.weight_bytes(), plan(&program).bytes());
-        Ok(Self { weights, activations, macs: graph.macs(), beyond })
+        Ok(Self { weights, activations, macs: graph.macs(), costs: costs(&graph, &program), beyond })
     }
 }
 
@@ -210,7 +222,7 @@ impl Facts {
     fn json(&self) -> Value {
         let (model, sizes) = (&self.model, &self.sizes);
         let p = &model.preprocess;
-        json!({
+        let mut facts = json!({
             "model": model.name,
             "family": model.architecture.family(),
             "source": self.source,
@@ -233,7 +245,11 @@ impl Facts {
             "needs": sizes.beyond,
             "licence": model.licence,
             "assumptions": model.assumptions,
-        })
+        });
+        if let Some(roofline) = &self.roofline {
+            facts["costs"] = roofline.json();
+        }
+        facts
     }
 
     fn text(&self) -> String {
@@ -279,6 +295,7 @@ impl Facts {
         ];
         rows.extend(sizes.beyond.iter().map(|needs| ("needs", format!("a GPU with {needs}, or the CPU"))));
         rows.extend(model.assumptions.iter().map(|assumption| ("assumed", plain(assumption))));
-        format!("{}\n{}", plain(&model.name), pairs(&rows))
+        let costs = self.roofline.as_ref().map_or_else(String::new, |roofline| format!("\n\n{}", roofline.text()));
+        format!("{}\n{}{costs}", plain(&model.name), pairs(&rows))
     }
 }

@@ -19,6 +19,8 @@ mod output;
 mod pattern;
 mod prepare;
 mod profile;
+mod rates;
+mod roofline;
 mod run;
 mod segment;
 mod signals;

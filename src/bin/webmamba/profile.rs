@@ -39,7 +39,12 @@ impl Profile {
         Self(lines)
     }
 
-    fn total(&self) -> Duration {
+    /// Of all kernels of an operator.
+    pub(crate) fn time_of(&self, op: &str) -> Duration {
+        self.0.iter().filter(|line| line.op == op).map(|line| line.time).sum()
+    }
+
+    pub(crate) fn total(&self) -> Duration {
         self.0.iter().map(|line| line.time).sum()
     }
 
