@@ -62,17 +62,14 @@ unsafe fn tanh<V: Vector>(x: V) -> V {
     }
 }
 
-/// The error function (Abramowitz and Stegun 7.1.26, absolute error 1.5e-7).
+/// The part of a normal distribution below -|x|, as 2^q with a polynomial q of |x|: that is exact at zero, off by 5e-8 / |x| at the
+/// most, and at 9 nothing is left.
 #[inline(always)]
-unsafe fn erf<V: Vector>(x: V) -> V {
+unsafe fn normal_tail<V: Vector>(x: V) -> V {
+    const Q: [f32; 8] =
+        [5.007_543_7e-6, -2.089_587e-5, -5.407_375e-4, 7.595_769e-3, -5.286_570_6e-2, -4.590_881_2e-1, -1.151_118_2, -1.0];
     // SAFETY: handed on to the caller.
-    unsafe {
-        let (one, a) = (V::splat(1.0), x.magnitude());
-        let t = one.divide(one.multiply_add(V::splat(0.327_591_1), a));
-        let p = t.multiply(polynomial(t, [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6]));
-        let e = exp(V::splat(0.0).subtract(a.multiply(a)));
-        one.subtract(p.multiply(e)).with_sign(x)
-    }
+    unsafe { polynomial(x.magnitude().at_most(V::splat(9.0)), Q).exp2() }
 }
 
 /// 2^r for r from -1/2 to 1/2 (relative error below 2e-7); exact at zero, as what is left of decays near one is near one.
@@ -119,8 +116,8 @@ pub(crate) unsafe fn activation<V: Vector>(act: Act, x: V) -> V {
             Act::Identity => x,
             Act::Relu => x.at_least(V::splat(0.0)),
             Act::Gelu => {
-                let half = x.multiply(half);
-                half.multiply_add(half, erf(x.multiply(V::splat(std::f32::consts::FRAC_1_SQRT_2))))
+                let tail = normal_tail(x);
+                x.multiply(x.where_less(V::splat(0.0), tail, V::splat(1.0).subtract(tail)))
             }
             Act::GeluTanh => {
                 let (half, cube) = (x.multiply(half), x.multiply(x).multiply(x));
@@ -235,7 +232,7 @@ mod tests {
     }
 
     each_isa! {
-        /// e^x, tanh, erf, the sigmoid and the softplus of every value.
+        /// e^x, tanh, GELU, the sigmoid and the softplus of every value.
         fn functions(x: &mut [[f32; 16]; 5]) = functions_body;
     }
 
@@ -247,7 +244,7 @@ mod tests {
                 let [e, t, f, s, p] = [&mut *e, &mut *t, &mut *f, &mut *s, &mut *p].map(|lanes| lanes[at..].as_mut_ptr());
                 exp(V::load(e)).store(e);
                 tanh(V::load(t)).store(t);
-                erf(V::load(f)).store(f);
+                activation(Act::Gelu, V::load(f)).store(f);
                 V::splat(1.0).divide(one_and_exp_minus(V::load(s))).store(s);
                 softplus(V::load(p)).store(p);
             }
@@ -284,11 +281,25 @@ mod tests {
     }
 
     #[test]
-    fn erf_agrees_with_tabulated_values() {
-        let table = [(0.0f32, 0.0f64), (0.1, 0.112_462_916), (0.5, 0.520_499_878), (1.0, 0.842_700_793), (2.0, 0.995_322_265)];
-        for (isa, (x, want)) in available().into_iter().flat_map(|isa| table.map(|row| (isa, row))) {
+    fn gelu_agrees_with_tabulated_values() {
+        // What of a normal distribution lies below.
+        let table = [
+            (0.0f32, 0.5f64),
+            (0.01, 0.503_989_356_3),
+            (0.1, 0.539_827_837_3),
+            (0.5, 0.691_462_461_3),
+            (1.0, 0.841_344_746_1),
+            (2.0, 0.977_249_868_1),
+            (3.0, 0.998_650_102_0),
+            (5.0, 0.999_999_713_3),
+            (9.0, 1.0),
+            (1e9, 1.0),
+        ];
+        for (isa, (x, below)) in available().into_iter().flat_map(|isa| table.map(|row| (isa, row))) {
             let [plus, minus] = [x, -x].map(|x| f64::from(functions_of(isa, x)[2]));
-            assert!((plus - want).abs() < 4e-7 && (minus + want).abs() < 4e-7, "{isa:?}: erf({x}) = {plus}");
+            let (x, bound) = (f64::from(x), 2e-7 * f64::from(x).max(1.0));
+            assert!((plus - x * below).abs() < bound, "{isa:?}: gelu({x}) = {plus}");
+            assert!((minus + x * (1.0 - below)).abs() < 2e-7, "{isa:?}: gelu(-{x}) = {minus}");
         }
     }
 

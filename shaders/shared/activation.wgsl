@@ -1,4 +1,4 @@
-// Pointwise functions; the formulas and numbers are those of `src/ops/math.rs` and `Act`.
+// Pointwise functions; the formulas and numbers are those of `kernels/src/math.rs` and `Act`.
 
 #import shared/padding
 #import shared/softplus
@@ -11,12 +11,11 @@ fn tanh_(x: vec4f) -> vec4f {
     return select(far, near, abs(x) < vec4f(0.1));
 }
 
-// Abramowitz and Stegun 7.1.26.
-fn erf(x: vec4f) -> vec4f {
-    let a = abs(x);
-    let t = 1.0 / (1.0 + 0.3275911 * a);
-    let p = t * (0.2548296 + t * (-0.28449674 + t * (1.4214137 + t * (-1.453152 + t * 1.0614054))));
-    return sign(x) * (1.0 - p * exp(-a * a));
+// The part of a normal distribution below -|x|, as a power of two whose exponent is a polynomial of |x|.
+fn normal_tail(x: vec4f) -> vec4f {
+    let a = min(abs(x), vec4f(9.0));
+    let low = a * (-0.45908812 + a * (-0.052865706 + a * (0.007595769 + a * (-5.407375e-4 + a * (-2.089587e-5 + a * 5.0075437e-6)))));
+    return exp2(a * (-1.1511182 + low) - 1.0);
 }
 
 // Where x is below zero. NaN is not, whatever its sign: compilers may take it that there is none and turn comparisons round, so
@@ -28,7 +27,10 @@ fn negative(x: vec4f) -> vec4<bool> {
 fn activate(act: u32, x: vec4f) -> vec4f {
     switch act {
         case 1u: { return select(x, vec4f(0.0), negative(x)); }
-        case 2u: { return 0.5 * x * (1.0 + erf(x * 0.70710678)); }
+        case 2u: {
+            let tail = normal_tail(x);
+            return x * select(1.0 - tail, tail, negative(x));
+        }
         case 3u: { return 0.5 * x * (1.0 + tanh_(0.7978846 * (x + 0.044715 * x * x * x))); }
         // The exponent is clamped so that no driver turns inf / inf into NaN.
         case 4u: { return x / (1.0 + exp(min(-x, vec4f(80.0)))); }

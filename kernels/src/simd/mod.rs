@@ -77,10 +77,16 @@ pub(crate) trait Vector: Copy {
     #[inline(always)]
     unsafe fn exp2_of_product(self, other: Self) -> Self {
         // SAFETY: handed on to the caller.
+        unsafe { self.multiply(other).at_least(Self::splat(-126.0)).exp2() }
+    }
+
+    /// 2^self, of values from -126 to 127.
+    #[inline(always)]
+    unsafe fn exp2(self) -> Self {
+        // SAFETY: handed on to the caller.
         unsafe {
-            let x = self.multiply(other).at_least(Self::splat(-126.0));
-            let shifted = x.add(Self::splat(ROUND));
-            exp2_near_zero(x.subtract(shifted.subtract(Self::splat(ROUND)))).multiply(shifted.power_of_two())
+            let shifted = self.add(Self::splat(ROUND));
+            exp2_near_zero(self.subtract(shifted.subtract(Self::splat(ROUND)))).multiply(shifted.power_of_two())
         }
     }
 
