@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the npm package into target/npm/package, ready for `npm pack`: the wasm with and without relaxed vectors, their bindings, the
-# TypeScript front, the decoder of pictures, the models.
+# TypeScript front, the reader of torch.save files, the decoder of pictures, the models.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -25,7 +25,7 @@ build() {
 
 # The module and its bindings, in a folder.
 module() {
-    build --no-default-features --features gpu,cpu,torch
+    build --no-default-features --features gpu,cpu
     mkdir -p "$1"
     cargo run --quiet --release -p xtask -- target/wasm32-unknown-unknown/wasm/webmamba.wasm "$1"
 }
@@ -56,6 +56,15 @@ cmp $bindings/webmamba.js $relaxed/webmamba.js # One file of bindings serves bot
 shrink $bindings/webmamba_bg.wasm $package/dist/webmamba_bg.wasm
 shrink $relaxed/webmamba_bg.wasm $package/dist/webmamba_relaxed_bg.wasm --enable-relaxed-simd
 node scripts/short-names.mjs $bindings/webmamba.js $package/dist/webmamba_bg.wasm $package/dist/webmamba_relaxed_bg.wasm
+
+# What reads files of torch.save, without what bindings would call.
+build --no-default-features --features torch
+graph=target/npm/torch.json
+node scripts/exported.mjs torch_file torch_grow torch_read >$graph
+# shellcheck disable=SC2086 # a list of words
+pkg/node_modules/.bin/wasm-metadce $features target/wasm32-unknown-unknown/wasm/webmamba.wasm --graph-file $graph -o target/npm/torch.wasm >/dev/null
+# shellcheck disable=SC2086
+pkg/node_modules/.bin/wasm-opt -Oz --converge $features --strip-debug --strip-producers target/npm/torch.wasm -o $package/dist/webmamba_torch.wasm
 
 # What decodes pictures outside of browsers, made for speed.
 build -p webmamba-pictures

@@ -64,6 +64,8 @@ mod tensor;
 mod text;
 #[cfg(all(target_arch = "wasm32", feature = "gpu"))]
 pub mod web;
+#[cfg(all(target_arch = "wasm32", feature = "torch", not(feature = "gpu")))]
+mod web_torch;
 mod weights;
 
 pub use classify::{Classifier, Prediction, Timings};

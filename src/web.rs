@@ -135,6 +135,21 @@ impl Loader {
     /// `checkpoint` as soon as it shows that they are not those of a model.
     pub fn push(&mut self, bytes: &[u8]) -> JsResult<()> {
         self.incoming.push(bytes).map_err(to_js)?;
+        self.begin()
+    }
+
+    /// Takes instead of a file of `torch.save`, which had so many `bytes`, what the module that reads such files `found` in it; the
+    /// bytes of its tensors are pushed next.
+    ///
+    /// # Errors
+    /// `checkpoint` when the file is damaged, or its tensors are not those of a model.
+    pub fn unpacked(&mut self, bytes: f64, found: &[u8]) -> JsResult<()> {
+        self.incoming.unpacked(bytes as u64, found).map_err(to_js)?;
+        self.begin()
+    }
+
+    /// Makes the model as soon as it is known what is in the file.
+    fn begin(&mut self) -> JsResult<()> {
         if self.preparation.is_none()
             && let Some(weights) = self.incoming.weights()
         {

@@ -6,7 +6,7 @@ mod common;
 use common::{
     devices,
     manifest::{Manifest, rel_err},
-    pth_writer::write_pth,
+    pth_writer::{Node, write_pth, write_tree},
 };
 use pollster::block_on;
 use webmamba::{
@@ -14,8 +14,8 @@ use webmamba::{
     low_level::{
         classify::{ClassifierOptions, ClassifierPreparation, FrameOptions, MapOf},
         gpu::{Frame, Pixels},
-        tensor::DType,
-        weights::{Incoming, write_safetensors},
+        tensor::{Bytes, DType},
+        weights::{Incoming, unpack, write_safetensors},
     },
 };
 
@@ -43,7 +43,7 @@ fn weights_reach_the_device_as_they_arrive() {
     let gpu = Device::Gpu(devices::lavapipe());
     for (name, dtype) in [("mambavision_t", Some(DType::F16)), ("mila_t", None)] {
         let file = file(&Manifest::load(name), dtype);
-        let weights = Weights::from_bytes(name, webmamba::low_level::tensor::Bytes::new(file.clone())).unwrap();
+        let weights = Weights::from_bytes(name, Bytes::new(file.clone())).unwrap();
         let model = Model::new(weights, None, &ModelOptions { size: Some([64, 64]), ..Default::default() }).unwrap();
         let preparation = ClassifierPreparation::new(model, &gpu, OPTIONS).unwrap();
         let wanted = scores(block_on(preparation.finish(|_, _| {})).unwrap());
@@ -104,6 +104,79 @@ fn other_formats_are_kept_until_they_are_complete() {
         assert!(incoming.weights().is_none());
     }
     assert_eq!(incoming.finish().unwrap().len(), manifest.weights().len());
+}
+
+/// A file of `torch.save` that another module reads.
+fn unpacked(name: &str, file: &[u8]) -> Result<Weights, Error> {
+    let (found, tensors) = unpack(&Bytes::new(file.to_vec()));
+    let mut incoming = Incoming::new(name, Some(file.len() as u64));
+    incoming.unpacked(file.len() as u64, &found)?;
+    for piece in tensors.iter().flat_map(|tensor| tensor.bytes().chunks(1757)) {
+        incoming.push(piece)?;
+    }
+    incoming.finish()
+}
+
+/// Everything that is known of a checkpoint, or why it is none.
+fn described(weights: Result<Weights, Error>) -> String {
+    let weights = match weights {
+        Ok(weights) => weights,
+        Err(error) => return error.to_string(),
+    };
+    let tensors: Vec<_> =
+        weights.keys().map(|key| (key, weights.shape(key), weights.stored(key).map(|t| t.bytes().to_vec()))).collect();
+    let state = weights.state(None).map(|(state, note)| (state.keys().map(str::to_owned).collect::<Vec<_>>(), note));
+    let absent = weights.state(Some("absent")).map(|_| ());
+    let (container, stripped, dtypes) = (weights.container(), weights.stripped(), weights.dtypes());
+    format!("{container} {stripped} {dtypes:?} {tensors:?} {state:?} {absent:?}")
+}
+
+#[test]
+fn files_that_another_module_reads_are_the_same_checkpoints_and_the_same_errors() {
+    let folder = std::path::Path::new("tests/fixtures/pth");
+    let mut files = 0;
+    for name in folder.read_dir().unwrap().map(|item| item.unwrap().file_name().into_string().unwrap()) {
+        if !name.ends_with(".pth") && !name.ends_with(".tar") {
+            continue;
+        }
+        let file = std::fs::read(folder.join(&name)).unwrap();
+        let cut = [file.len(), file.len() - 1, file.len() / 2, file.len() / 3, 200, 5];
+        for file in cut.map(|length| &file[..length]) {
+            let whole = described(Weights::from_bytes(&name, Bytes::new(file.to_vec())));
+            assert_eq!(described(unpacked(&name, file)), whole, "{name}, {} bytes", file.len());
+        }
+        files += 1;
+    }
+    assert!(files > 8);
+}
+
+#[test]
+fn several_states_of_a_file_that_another_module_reads() {
+    let manifest = Manifest::load("mila_micro");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pth");
+    let state = || Node::state("module.", &manifest.weights());
+    write_tree(&path, &Node::dict([("student", state()), ("teacher", state()), ("epoch", Node::Int(3))]));
+    let file = std::fs::read(path).unwrap();
+    let whole = described(Weights::from_bytes("x", Bytes::new(file.clone())));
+    assert_eq!(described(unpacked("x", &file)), whole);
+    assert!(whole.contains("it holds several models"), "{whole}");
+}
+
+#[test]
+fn what_another_module_found_is_refused_where_it_is_cut_or_does_not_follow() {
+    let file = std::fs::read("tests/fixtures/pth/state_dict.pth.tar").unwrap();
+    let (found, tensors) = unpack(&Bytes::new(file));
+    for length in 0..found.len() {
+        let error = Incoming::new("x", None).unpacked(1, &found[..length]).unwrap_err().to_string();
+        assert!(error.contains("load it again"), "{error}");
+    }
+    let error = Incoming::new("x", Some(9)).unpacked(8, &found).unwrap_err().to_string();
+    assert!(error.contains("the download ended after 8 of 9 bytes"), "{error}");
+    let mut incoming = Incoming::new("x", None);
+    incoming.unpacked(1, &found).unwrap();
+    incoming.push(tensors[0].bytes()).unwrap();
+    assert!(incoming.finish().unwrap_err().to_string().contains("the download ended after"));
 }
 
 fn refused(bytes: &[u8], total: Option<u64>) -> String {

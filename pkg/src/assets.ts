@@ -8,6 +8,7 @@ import { resolveUrl } from './urls.js';
 const FILES = {
   'webmamba_bg.wasm': () => new URL('./webmamba_bg.wasm', import.meta.url),
   'webmamba_relaxed_bg.wasm': () => new URL('./webmamba_relaxed_bg.wasm', import.meta.url),
+  'webmamba_torch.wasm': () => new URL('./webmamba_torch.wasm', import.meta.url),
   'worker-thread.js': () => new URL('./worker-thread.js', import.meta.url),
   // Beside another one: browsers decode pictures themselves, so bundlers for them shall not find it.
   'webmamba_pictures.wasm': (): URL => new URL('webmamba_pictures.wasm', FILES['webmamba_bg.wasm']()),

@@ -7,6 +7,7 @@ import type { Located } from './locate.js';
 import { PixelReader, TextureStage } from './pixels.js';
 import { typed } from './plain.js';
 import { resolveModel, type ResolvedModel } from './source.js';
+import { checkpoint } from './torch.js';
 import type { Features, HostTensor, LoadOptions, MapKind, ModelInfo, ProfileEntry, WasmSource } from './types.js';
 import { turnedBack, Turner } from './turn.js';
 import { module } from './wasm.js';
@@ -122,7 +123,8 @@ export class LocalEngine implements Engine {
     });
   }
 
-  static async load(source: Located, options: LoadOptions, wasm: () => WasmSource): Promise<LocalEngine> {
+  /** `torch` tells where the module lies that reads files of `torch.save`. */
+  static async load(source: Located, options: LoadOptions, wasm: () => WasmSource, torch: () => string | URL): Promise<LocalEngine> {
     const { signal, onProgress } = options;
     signal?.throwIfAborted();
     const report: typeof onProgress = (event) => !signal?.aborted && onProgress?.(event);
@@ -156,14 +158,21 @@ export class LocalEngine implements Engine {
         const [loaded = 0, total = 0] = loader.uploaded();
         if (total) report({ phase: 'upload', loaded, total });
       };
-      let [loaded, pending] = [0, 0];
-      const total = weights.total ?? 0;
-      report({ phase: 'download', loaded, total, file: weights.file });
-      for await (const chunk of weights.stream()) {
+      const download = async function* () {
+        let loaded = 0;
+        const total = weights.total ?? 0;
+        report({ phase: 'download', loaded, total, file: weights.file });
+        for await (const chunk of weights.stream()) {
+          loaded += chunk.byteLength;
+          report({ phase: 'download', loaded, total: Math.max(total, loaded), file: weights.file });
+          signal?.throwIfAborted();
+          yield chunk;
+        }
+      };
+      let pending = 0;
+      for await (const chunk of checkpoint(download(), weights.total, loader, torch, signal)) {
         loader.push(chunk);
-        loaded += chunk.byteLength;
         pending += chunk.byteLength;
-        report({ phase: 'download', loaded, total: Math.max(total, loaded), file: weights.file });
         if (pending >= UPLOAD) {
           await upload();
           pending = 0;

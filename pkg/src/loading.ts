@@ -1,4 +1,5 @@
 /** From what the user names to an engine, with the names of its classes. */
+import { asset } from './assets.js';
 import type { Engine } from './engine.js';
 import { DownloadError, UnsupportedCheckpointError } from './errors.js';
 import { wasmSource } from './init.js';
@@ -13,8 +14,8 @@ export async function loadEngine(source: ModelSource, options: LoadOptions, dens
   checkLoad(options);
   const model = locate(source, options);
   const engine = options.worker
-    ? await RemoteEngine.load(model, options, wasmSource())
-    : await (await local()).LocalEngine.load(model, options, wasmSource);
+    ? await RemoteEngine.load(model, options, wasmSource(), torchSource())
+    : await (await local()).LocalEngine.load(model, options, wasmSource, () => asset('webmamba_torch.wasm'));
   try {
     const { name, palette } = engine.info;
     if (!palette === dense) {
@@ -28,6 +29,15 @@ export async function loadEngine(source: ModelSource, options: LoadOptions, dens
     throw new DownloadError(`The names of ImageNet's classes cannot be loaded (${(error as Error).message}); give \`labels\`.`, { cause: error });
   }
   return engine;
+}
+
+/** Where the reader of `torch.save` files is, for a worker, which may lie elsewhere; most never ask, so nobody need know it. */
+function torchSource(): string | undefined {
+  try {
+    return asset('webmamba_torch.wasm').href;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Class names; of 1000 classes without names ImageNet's, of others the indices. */

@@ -19,7 +19,7 @@ export interface SentPicture {
 }
 
 export type Request =
-  | { id: number; call: 'load'; model: Located; options: LoadOptions; wasm: WasmSource }
+  | { id: number; call: 'load'; model: Located; options: LoadOptions; wasm: WasmSource; torch: string | undefined }
   | { id: number; call: 'abort' }
   | { id: number; call: 'run'; picture: SentPicture; options: RunOptions }
   | { id: number; call: 'batch' }
@@ -73,7 +73,7 @@ export class RemoteEngine implements Engine {
     });
   }
 
-  static async load(model: Located, options: LoadOptions, wasm: WasmSource): Promise<RemoteEngine> {
+  static async load(model: Located, options: LoadOptions, wasm: WasmSource, torch: string | undefined): Promise<RemoteEngine> {
     const { signal, onProgress, worker: _, ...rest } = options;
     signal?.throwIfAborted();
     const engine = new RemoteEngine();
@@ -81,7 +81,7 @@ export class RemoteEngine implements Engine {
     const abort = () => engine.#post({ call: 'abort' });
     signal?.addEventListener('abort', abort);
     try {
-      const info = await engine.#ask<ModelInfo>({ call: 'load', model, options: rest, wasm });
+      const info = await engine.#ask<ModelInfo>({ call: 'load', model, options: rest, wasm, torch });
       const wasmBytes = () => engine.#wasm;
       engine.info = {
         ...info,

@@ -1,4 +1,5 @@
 /** What a worker does: an engine that answers messages. */
+import { asset } from './assets.js';
 import { LocalEngine } from './engine.js';
 import { WebmambaError } from './errors.js';
 import type { Picture } from './frames.js';
@@ -26,7 +27,7 @@ async function answer(request: Request): Promise<unknown> {
   if (request.call === 'load') {
     const onProgress = (progress: Extract<Reply, { progress: unknown }>['progress']) => post({ progress });
     const options = { ...request.options, onProgress, signal: loading.signal };
-    engine = await LocalEngine.load(request.model, options, () => request.wasm);
+    engine = await LocalEngine.load(request.model, options, () => request.wasm, () => request.torch ?? asset('webmamba_torch.wasm'));
     void engine.lost.then((error) => post({ lost: toPlain(error) }));
     return { ...engine.info, memory: { ...engine.info.memory } };
   }

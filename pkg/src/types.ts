@@ -8,8 +8,8 @@ export type WasmSource = string | URL | BufferSource | WebAssembly.Module;
 
 export interface InitOptions {
   /**
-   * The folder with the package's files: `webmamba_bg.wasm`, `webmamba_relaxed_bg.wasm`, `worker-thread.js` and `models/`, as they
-   * lie in its `dist`. By default the folder of this module, which bundlers keep track of where they follow `new URL(.., import.meta.url)`.
+   * The folder with the package's files: `webmamba_bg.wasm`, `webmamba_relaxed_bg.wasm`, `webmamba_torch.wasm`, `worker-thread.js` and
+   * `models/`, as they lie in its `dist`. By default the folder of this module, which bundlers keep track of where they follow `new URL(.., import.meta.url)`.
    */
   base?: string | URL;
   /** The WebAssembly module alone. */

@@ -2,7 +2,6 @@
 
 use std::{
     mem,
-    ops::Range,
     sync::{Arc, OnceLock},
 };
 
@@ -10,6 +9,7 @@ use super::{
     Weights,
     contents::Contents,
     safetensors::{self, PREFIX},
+    unpacked,
 };
 use crate::{
     error::{Error, Result},
@@ -43,7 +43,8 @@ enum State {
 #[derive(Debug)]
 struct Arriving {
     weights: Weights,
-    waiting: Vec<(Range<usize>, Arc<Arrival>)>,
+    /// How many bytes each has, and where they go.
+    waiting: Vec<(usize, Arc<Arrival>)>,
     /// How many of them are complete.
     complete: usize,
     /// What has come of the next one.
@@ -55,6 +56,13 @@ struct Arriving {
 struct Arrival(OnceLock<Vec<u8>>);
 
 struct Awaited(Arc<Arrival>);
+
+/// The next tensor to wait for, of so many bytes.
+fn awaited(waiting: &mut Vec<(usize, Arc<Arrival>)>, bytes: usize) -> Bytes {
+    let arrival = Arc::<Arrival>::default();
+    waiting.push((bytes, arrival.clone()));
+    Bytes::pending(Awaited(arrival), bytes)
+}
 
 impl ByteOwner for Awaited {
     fn bytes(&self) -> &[u8] {
@@ -110,9 +118,7 @@ impl Incoming {
     /// # Errors
     /// [`Error::Checkpoint`] when bytes are missing or the file is damaged.
     pub fn finish(&mut self) -> Result<Weights> {
-        if let Some(total) = self.total.filter(|total| *total != self.received) {
-            return Err(self.bad(format!("the download ended after {} of {total} bytes; load it again", self.received)));
-        }
+        self.ended()?;
         match mem::replace(&mut self.state, State::Done) {
             State::Tensors(arriving) if arriving.complete == arriving.waiting.len() => Ok(arriving.weights),
             State::Tensors(arriving) => Err(self.bad(format!(
@@ -122,6 +128,29 @@ impl Incoming {
             ))),
             State::Head(file) | State::Whole(file) => Weights::from_bytes(&self.name, Bytes::new(file)),
             State::Done => Err(self.bad("it was found to be damaged before, or has been handed out")),
+        }
+    }
+
+    /// Takes instead of a file of `torch.save`, which had so many `bytes`, what [`unpack`](super::unpack) found in it; the bytes of its
+    /// tensors are pushed next.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when bytes of the file were missing, or it cannot be used.
+    pub fn unpacked(&mut self, bytes: u64, found: &[u8]) -> Result<()> {
+        self.received = bytes;
+        self.ended()?;
+        let mut waiting = Vec::new();
+        let (about, entries) = unpacked::read(found, |n| awaited(&mut waiting, n)).map_err(|reason| self.bad(reason))?;
+        (self.received, self.total) = (0, Some(waiting.iter().map(|(n, _)| *n as u64).sum()));
+        self.state = self.arriving(Contents { entries, about }, waiting)?;
+        self.fill(&[])
+    }
+
+    /// Whether all bytes have come that were announced.
+    fn ended(&self) -> Result<()> {
+        match self.total.filter(|total| *total != self.received) {
+            Some(total) => Err(self.bad(format!("the download ended after {} of {total} bytes; load it again", self.received))),
+            None => Ok(()),
         }
     }
 
@@ -152,26 +181,29 @@ impl Incoming {
         if places.iter().any(|place| place.element.as_ref().map_or(true, |element| element.same().is_none())) {
             return Ok((State::Whole(head), Vec::new()));
         }
-        let waiting: Vec<(Range<usize>, Arc<Arrival>)> = places.iter().map(|p| (p.bytes.clone(), Arc::default())).collect();
-        let pending = |(range, arrival): &(Range<usize>, Arc<Arrival>)| Bytes::pending(Awaited(arrival.clone()), range.len());
-        let parts = waiting.iter().map(pending).collect();
+        let mut waiting = Vec::new();
+        let parts = places.iter().map(|place| awaited(&mut waiting, place.bytes.len())).collect();
         let entries = safetensors::entries(places, parts).map_err(|reason| self.bad(reason))?;
         if entries.is_empty() {
             return Err(self.bad("there are no tensors in it"));
         }
-        let weights = Weights::of(&self.name, Contents::flat("safetensors", entries), Vec::new())?;
         let rest = head.split_off(end);
-        Ok((State::Tensors(Arriving { weights, waiting, complete: 0, partial: Vec::new() }), rest))
+        Ok((self.arriving(Contents::flat("safetensors", entries), waiting)?, rest))
+    }
+
+    fn arriving(&self, contents: Contents, waiting: Vec<(usize, Arc<Arrival>)>) -> Result<State> {
+        let weights = Weights::of(&self.name, contents, Vec::new())?;
+        Ok(State::Tensors(Arriving { weights, waiting, complete: 0, partial: Vec::new() }))
     }
 
     /// Gives data to the tensors that it belongs to.
     fn fill(&mut self, mut bytes: &[u8]) -> Result<()> {
         let State::Tensors(arriving) = &mut self.state else { return Ok(()) };
-        while let Some((range, arrival)) = arriving.waiting.get(arriving.complete) {
-            if bytes.is_empty() && !range.is_empty() {
+        while let Some((length, arrival)) = arriving.waiting.get(arriving.complete) {
+            if bytes.is_empty() && *length > 0 {
                 return Ok(());
             }
-            let missing = range.len() - arriving.partial.len();
+            let missing = length - arriving.partial.len();
             let (mine, others) = bytes.split_at(bytes.len().min(missing));
             // All at once, so that a large tensor is not moved while it grows, unless only the header says how large it is.
             let room = match self.total {
@@ -179,13 +211,13 @@ impl Incoming {
                 None => arriving.partial.try_reserve(mine.len()),
             };
             if room.is_err() {
-                let reason = format!("there is no memory for a tensor of {} bytes", range.len());
+                let reason = format!("there is no memory for a tensor of {length} bytes");
                 self.state = State::Done;
                 return Err(self.bad(reason));
             }
             arriving.partial.extend_from_slice(mine);
             bytes = others;
-            if arriving.partial.len() == range.len() {
+            if arriving.partial.len() == *length {
                 // Each is set once, as `complete` only grows.
                 let _ = arrival.0.set(mem::take(&mut arriving.partial));
                 arriving.complete += 1;

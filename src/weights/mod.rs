@@ -33,12 +33,15 @@ pub(crate) mod states;
 mod synthetic;
 #[cfg(feature = "torch")]
 mod torch;
+mod unpacked;
 
 pub use convert::{same_file, write_safetensors, write_safetensors_to};
 pub use destination::{Destination, remove_unfinished};
 pub use incoming::Incoming;
 pub use reader::Reader;
 pub use synthetic::{Gains, fill_uniform, fnv1a64};
+#[cfg(feature = "torch")]
+pub use unpacked::unpack;
 
 pub(crate) use contents::About;
 use contents::Contents;

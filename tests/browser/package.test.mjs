@@ -20,7 +20,7 @@ test('the tarball has what it must have, and nothing else', async () => {
   const expected = [
     'package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
     'dist/index.js', 'dist/chunk.js', 'dist/local.js', 'dist/webmamba.js', 'dist/worker.js', 'dist/worker-thread.js', 'dist/webmamba.min.js',
-    'dist/webmamba_bg.wasm', 'dist/webmamba_relaxed_bg.wasm', 'dist/webmamba_pictures.wasm', 'bin/webmamba.js',
+    'dist/webmamba_bg.wasm', 'dist/webmamba_relaxed_bg.wasm', 'dist/webmamba_torch.wasm', 'dist/webmamba_pictures.wasm', 'bin/webmamba.js',
     ...DECLARED.map((name) => `dist/${name}.d.ts`),
     'dist/labels/imagenet1k.js', 'dist/labels/imagenet1k.d.ts',
     ...MODELS.flatMap((name) => ['config.json', 'model.safetensors', 'README.md'].map((file) => `dist/models/${name}/${file}`)),
@@ -98,7 +98,7 @@ test('importing it touches nothing of a browser', async (t) => {
 test('every entry of the exports map resolves, and nothing else does', async (t) => {
   const entries = [
     'webmamba', 'webmamba/worker', 'webmamba/labels/imagenet1k', 'webmamba/webmamba.min.js', 'webmamba/worker-thread.js',
-    'webmamba/webmamba_bg.wasm', 'webmamba/webmamba_relaxed_bg.wasm', 'webmamba/webmamba_pictures.wasm',
+    'webmamba/webmamba_bg.wasm', 'webmamba/webmamba_relaxed_bg.wasm', 'webmamba/webmamba_torch.wasm', 'webmamba/webmamba_pictures.wasm',
     'webmamba/package.json',
     ...MODELS.flatMap((name) => [`webmamba/models/${name}/config.json`, `webmamba/models/${name}/model.safetensors`]),
   ];

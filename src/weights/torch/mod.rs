@@ -5,7 +5,7 @@ mod pickle;
 mod tensors;
 mod zip;
 
-use super::contents::Contents;
+use super::{contents::Contents, unpacked::CONTAINERS};
 use crate::tensor::Bytes;
 
 /// What is in a file that begins as those of `torch.save` do: as a zip archive, or as a pickle.
@@ -13,9 +13,10 @@ use crate::tensor::Bytes;
 /// # Errors
 /// What is wrong with it.
 pub(super) fn load(bytes: &Bytes) -> Result<Contents, String> {
+    let [zip, legacy] = CONTAINERS;
     let (container, contents) = match bytes.as_slice().starts_with(b"PK\x03\x04") {
-        true => ("torch.save", zip::load(bytes)),
-        false => ("torch.save before version 1.6", legacy::load(bytes)),
+        true => (zip, zip::load(bytes)),
+        false => (legacy, legacy::load(bytes)),
     };
     let mut contents = contents?;
     contents.about.container = container;
