@@ -10,11 +10,12 @@ use pollster::block_on;
 use webmamba::{
     Device, DeviceKind, Error, Model, Preprocess, Tensor, Weights,
     low_level::{
+        classify::{ClassifierOptions, ClassifierPreparation},
         gpu::{AdapterSummary, Frame, GpuDevice, GpuExecutor, Pixels},
         graph::{Graph, Layout},
         image::CropMode,
         models::{BuildOptions, preset},
-        ops::{Act, Activation, LinearAttention, TopK},
+        ops::{Act, Activation, Linear, LinearAttention, TopK},
         passes, plan,
         program::{AdapterClass, Caps, Gpu},
         session::Session,
@@ -271,6 +272,56 @@ fn the_best_classes_take_16_bytes_each() {
     graph.output("y", y, Layout::Plain);
     let program = plan::lower::<Gpu>(&graph, &Caps::webgpu_default(AdapterClass::Hardware)).unwrap();
     assert_eq!(webmamba::low_level::program::device_bytes(&program.outputs()[0].desc), 128);
+    for told in [include_str!("../README.md"), include_str!("../pkg/README.md")] {
+        assert!(told.split_whitespace().collect::<Vec<_>>().join(" ").contains("classes come back, 16 bytes each"));
+    }
+}
+
+/// Weights are told apart by what they are, not by their names.
+#[test]
+fn two_weights_of_one_name_are_two() {
+    let mut graph = Graph::new();
+    let mut value = graph.input("x", [3, 5]);
+    let weight = |scale: f32| Tensor::from_f32([5, 5], (0..25).map(|i| (i % 7) as f32 * scale - 0.5).collect()).unwrap();
+    for (i, scale) in [0.2, -0.3].into_iter().enumerate() {
+        let weight = graph.constant("w", weight(scale));
+        value = graph.op(format!("y{i}"), Linear::default(), vec![value, weight]).unwrap();
+    }
+    graph.output("y", value, Layout::Plain);
+    let input = Tensor::from_f32([3, 5], (0..15).map(|i| (i % 4) as f32 - 1.0).collect()).unwrap();
+    let want = webmamba::low_level::oracle::run(&graph, &[&input]).unwrap().remove(0);
+    for device in [Device::Cpu, Device::Gpu(devices::lavapipe()), Device::Gpu(devices::swiftshader())] {
+        let got = block_on(block_on(Session::new(&graph, &device)).unwrap().run(&input)).unwrap().remove(0);
+        assert!(common::manifest::rel_err(&got.to_f32(), &want.to_f32()) < 1e-5, "{}", device.name());
+    }
+}
+
+/// And a store of weights belongs to one device.
+#[test]
+fn a_store_of_weights_serves_one_device() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", [3, 5]);
+    let weight = graph.constant("w", Tensor::from_f32([5, 5], vec![0.5; 25]).unwrap());
+    let y = graph.op("y", Linear::default(), vec![x, weight]).unwrap();
+    graph.output("y", y, Layout::Plain);
+    let weights = Arc::default();
+    block_on(Session::with_weights(&graph, &Device::Gpu(devices::lavapipe()), &weights)).unwrap();
+    let refused = block_on(Session::with_weights(&graph, &Device::Gpu(devices::swiftshader()), &weights));
+    let error = refused.map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument(_)) && error.to_string().contains("another device"), "{error}");
+}
+
+/// Class maps need the head's weight in one piece.
+#[test]
+fn a_head_beyond_a_binding_has_no_maps() {
+    let model = || Model::synthetic("vmamba_t_s1l8", Some([64, 64])).unwrap();
+    for (binding, maps) in [(1000 * 768 * 4, true), (1000 * 768 * 4 - 1, false)] {
+        let gpu = devices::open("llvmpipe", |caps| Caps { max_storage_binding: binding, ..caps });
+        let options = ClassifierOptions { batch: 1, top_k: 5, frames: true };
+        let preparation = ClassifierPreparation::new(model(), &Device::Gpu(gpu), options).unwrap();
+        let classifier = block_on(preparation.finish(|_, _| {})).unwrap();
+        assert_eq!(classifier.has_maps(), maps, "a binding of {binding} bytes");
+    }
 }
 
 /// A device of an adapter of this kind that the program opened for itself.

@@ -113,9 +113,20 @@ fn places() -> Vec<Place> {
     [Place { name: "the CPU".to_owned(), run: Arc::new(on_cpu), foreign: false }].into_iter().chain(gpus).collect()
 }
 
+/// Nothing would be missed in silence: the CPU, and every adapter with its own kernels and those of the other class.
+fn check_places(places: &[Place]) {
+    for adapter in ["lavapipe", "swiftshader"] {
+        let of = |foreign: bool| places.iter().filter(|p| p.name.starts_with(adapter) && p.foreign == foreign).count();
+        assert_eq!([of(false), of(true)], [1, 1], "{adapter} with the kernels of both classes");
+    }
+    assert_eq!(places.iter().filter(|place| place.name == "the CPU").count(), 1);
+}
+
 fn main() {
     let mut trials = Vec::new();
-    for Place { name: runtime, run, foreign } in places() {
+    let places = places();
+    check_places(&places);
+    for Place { name: runtime, run, foreign } in places {
         for name in MICRO.into_iter().chain(WHOLE).chain(DENSE) {
             // Of the published sizes one input is enough where it takes long: the small models have all kinds of inputs.
             let cases = if foreign && WHOLE.contains(&name) { 1 } else { usize::MAX };

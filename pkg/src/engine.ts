@@ -1,7 +1,7 @@
 /** A model on a device in this very thread. */
 import { raced } from './calls.js';
 import { awake, openDevice, type OpenDevice } from './device.js';
-import { DeviceLostError, OutOfMemoryError } from './errors.js';
+import { DeviceLostError, OutOfMemoryError, WebmambaError } from './errors.js';
 import { limited, type Picture } from './frames.js';
 import type { Located } from './locate.js';
 import { PixelReader, TextureStage } from './pixels.js';
@@ -396,7 +396,11 @@ const hostTensor = ([, shape, data]: RawTensor): HostTensor => ({ shape: [...sha
 /** Tensors of the module by their names. */
 function byName(list: unknown): (name: string) => HostTensor {
   const tensors = new Map((list as RawTensor[]).map((tensor) => [tensor[0], hostTensor(tensor)]));
-  return (name) => tensors.get(name) ?? { shape: [0], data: new Float32Array() };
+  return (name) => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new WebmambaError(`This model has no ${name}.`);
+    return tensor;
+  };
 }
 
 /** A map of what the device saw, `width` pixels across, on the picture as it came, in its pixels. */

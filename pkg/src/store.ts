@@ -73,7 +73,12 @@ export class Store {
   }
 
   async clear(): Promise<void> {
-    for (const request of await this.cache.keys(this.url.href, { ignoreSearch: true })) await this.cache.delete(request);
+    for (const request of await this.cache.keys(this.url.href, { ignoreSearch: true })) {
+      // Other files may differ in their parameters only.
+      const url = new URL(request.url);
+      const offset = url.searchParams.get(OFFSET);
+      if (offset !== null && this.#key(Number(offset)) === url.href) await this.cache.delete(request);
+    }
   }
 
   /**

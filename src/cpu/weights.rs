@@ -133,10 +133,38 @@ impl Places<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packed::Packing;
+    use crate::{
+        packed::Packing,
+        tensor::{ByteOwner, Bytes, TensorDesc},
+    };
 
     fn transposed(tensor: &Tensor) -> PackedWeight {
         PackedWeight::new("w", vec![Some(tensor.clone())], Packing::Transposed)
+    }
+
+    /// Bytes that never come.
+    struct Awaited;
+
+    impl ByteOwner for Awaited {
+        fn bytes(&self) -> &[u8] {
+            &[]
+        }
+
+        fn ready(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_has_not_arrived_is_refused_whether_it_is_packed_or_not() -> Result<()> {
+        for packing in [Packing::Transposed, Packing::Flat] {
+            let tensor = Tensor::new(TensorDesc::f32([2, 3]), Bytes::pending(Awaited, 24))?;
+            let weight = PackedWeight::new("w", vec![Some(tensor)], packing);
+            let refused = WeightStore::default().pack(&mut [weight]);
+            let error = refused.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("`w` has not arrived"), "{error}");
+        }
+        Ok(())
     }
 
     /// The filters of a model, and tables for three sizes of input.

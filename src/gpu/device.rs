@@ -82,6 +82,8 @@ pub struct GpuDevice {
     /// Buffers, bind groups and pipelines created so far.
     pub(super) created: [AtomicUsize; 3],
     trouble: Arc<Mutex<Trouble>>,
+    /// Tells it from all others: devices of two instances of wgpu may compare as equal.
+    pub(super) identity: Arc<()>,
 }
 
 /// What WebGPU guarantees and every kernel is written for.
@@ -146,6 +148,7 @@ impl GpuDevice {
             allocated: AtomicU64::new(0),
             created: Default::default(),
             trouble,
+            identity: Arc::default(),
         })
     }
 

@@ -55,7 +55,7 @@ pub struct WeightStore {
 #[derive(Debug, Default)]
 struct Pages {
     /// The device that has them.
-    device: Option<wgpu::Device>,
+    device: Option<Arc<()>>,
     all: Vec<Filled>,
 }
 
@@ -147,12 +147,12 @@ impl WeightStore {
     fn belongs_to(&self, gpu: &GpuDevice) -> Result<()> {
         let mut pages = self.lock();
         match &pages.device {
-            Some(device) if *device != gpu.device => {
+            Some(device) if !Arc::ptr_eq(device, &gpu.identity) => {
                 Err(Error::InvalidArgument("these weights are on another device; give every device a store of its own".into()))
             }
             Some(_) => Ok(()),
             None => {
-                pages.device = Some(gpu.device.clone());
+                pages.device = Some(gpu.identity.clone());
                 Ok(())
             }
         }

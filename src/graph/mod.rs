@@ -45,7 +45,7 @@ pub enum Kind {
 /// One value of the graph.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Checkpoint path of the module or tensor; unique among constants.
+    /// Checkpoint path of the module or tensor; several may have the same.
     pub name: String,
     /// How the value is made.
     pub kind: Kind,

@@ -1,7 +1,8 @@
 //! Operators: one folder each, with parameters, shape inference and evaluation in `mod.rs`, and the lowering to kernels beside it.
 //!
 //! The evaluation (`eval`) is the definition that kernels are held against.
-//! Adding an operator touches its folder here, `shaders/<name>.wgsl`, `kernels/src/<name>.rs` with its sizes, and [`Op`].
+//! Adding an operator touches its folder here, [`Op`], `shaders/<name>.wgsl` with the list of shaders, and `kernels/src/<name>.rs` with the
+//! sizes of its step: `CONTRIBUTING.md` has them in order.
 
 mod activation;
 mod arg_max;

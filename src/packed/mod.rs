@@ -128,6 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_forgotten_is_not_zeros() -> Result<()> {
+        let tensor = Tensor::from_f32([2, 3], vec![1.0; 6])?;
+        let mut weight = PackedWeight::new("w", vec![Some(tensor)], Packing::Transposed);
+        assert!(weight.ready());
+        weight.forget();
+        assert!(!weight.ready());
+        let error = weight.pack(&mut vec![0.0; weight.len()]).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains("`w` was forgotten"), "{error}");
+        Ok(())
+    }
+
+    #[test]
     fn panels_hold_columns_of_eight_with_channels_padded() -> Result<()> {
         let (n, c, taps) = (10, 3, 2);
         let tensor = Tensor::from_f32([n, c, taps], (0..n * c * taps).map(|i| i as f32 + 1.0).collect())?;

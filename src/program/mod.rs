@@ -133,8 +133,14 @@ pub struct ProgramValue {
 /// Only [`crate::plan::lower`] makes one, and nobody can change it: shaders run without bounds checks, so the parameters of a
 /// dispatch must be those of its buffers.
 ///
-/// ```compile_fail
-/// fn change(program: &mut webmamba::program::Program) {
+/// ```
+/// fn look(program: &webmamba::low_level::program::Program) -> usize {
+///     program.dispatches().len()
+/// }
+/// ```
+///
+/// ```compile_fail,E0616
+/// fn change(program: &mut webmamba::low_level::program::Program) {
 ///     program.dispatches.clear();
 /// }
 /// ```

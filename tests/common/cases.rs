@@ -341,6 +341,9 @@ fn norms_and_pointwise(all: &mut Vec<Case>) {
         all.push(case(format!("add {rows} x {c}"), Add, vec![input([rows, c]), input([rows, c])], Tolerance::Close));
         let operands = vec![input([3, rows, c]), constant([1, rows, c])];
         all.push(case(format!("add {rows} x {c} to three images"), Add, operands, Tolerance::Close));
+        let operands = vec![input([rows, c]), constant([rows, c])];
+        all.push(case(format!("add {rows} x {c} of a constant"), Add, operands.clone(), Tolerance::Close));
+        all.push(case(format!("mul {rows} x {c} by a constant"), Mul, operands, Tolerance::Close));
         all.push(case(format!("mul {rows} x {c}"), Mul, vec![input([rows, c]), input([rows, c])], Tolerance::Close));
         all.push(case(format!("scale {rows} x {c}"), Scale, vec![input([rows, c]), constant([c])], Tolerance::Close));
     }
