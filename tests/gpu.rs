@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use common::devices;
 use pollster::block_on;
@@ -414,4 +414,24 @@ fn sessions_share_weights() {
     let b = block_on(two.run(&Tensor::from_f32([2, 64, 64, 3], [image.clone(), image].concat()).unwrap())).unwrap();
     let (a, b) = (a[0].to_f32(), b[0].to_f32());
     assert!(common::manifest::rel_err(&b[..1000], &a) < 1e-5 && common::manifest::rel_err(&b[1000..], &a) < 1e-5);
+}
+
+/// Of each kernel of a model one pipeline, and for the same model once more none.
+#[test]
+fn each_kernel_is_compiled_once() {
+    let preset = preset("mila_t").unwrap();
+    let options = BuildOptions { batch: 1, size: [64, 64], top_k: None, class_activation: false };
+    let weights = preset.architecture.synthetic("mila_t");
+    let graph = preset.architecture.build("mila_t", &weights, &options).unwrap().select(&["logits"]).unwrap();
+    for name in ["llvmpipe", "SwiftShader"] {
+        // A device of its own, on which nobody else compiles.
+        let gpu = Arc::new(block_on(GpuDevice::open(Some(name))).unwrap());
+        let program = plan::lower_tuned(&passes::optimise(&graph).unwrap(), gpu.caps(), gpu.tuning()).unwrap();
+        let kernels: HashSet<_> = program.dispatches().iter().map(|dispatch| &dispatch.kernel).collect();
+        assert!(kernels.len() > 5 && kernels.len() < program.dispatches().len());
+        for _ in 0..2 {
+            let session = block_on(Session::new(&graph, &Device::Gpu(gpu.clone()))).unwrap();
+            assert_eq!(session.allocations().unwrap().pipelines, kernels.len());
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! An opened device: queue, capabilities, pipelines made so far, and what went wrong with it.
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::collections::HashSet;
 use std::{
     borrow::Cow,
     collections::HashMap,
@@ -244,6 +246,38 @@ impl GpuDevice {
         if let Some(pipeline) = self.lock_pipelines().get(kernel) {
             return Ok(pipeline.clone());
         }
+        let (pipeline, accepted) = self.compile(dispatch)?;
+        self.keep(kernel, pipeline, accepted.await)
+    }
+
+    /// Makes the pipelines of all of these that there are not yet, each once and on all cores, as compilers of drivers take longer than all
+    /// else of a cold start. Browsers have threads of their own for that.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) async fn compile_all(&self, dispatches: &[Dispatch]) -> Result<()> {
+        let mut seen: HashSet<Kernel> = self.lock_pipelines().keys().cloned().collect();
+        let missing: Vec<&Dispatch> = dispatches.iter().filter(|dispatch| seen.insert(dispatch.kernel.clone())).collect();
+        // Error scopes belong to threads, so each closes its own.
+        let compiled = crate::platform::par_map(&missing, |dispatch| self.compile(dispatch));
+        for (dispatch, compiled) in missing.iter().zip(compiled) {
+            let (pipeline, accepted) = compiled?;
+            self.keep(&dispatch.kernel, pipeline, accepted.await)?;
+        }
+        Ok(())
+    }
+
+    /// A pipeline for all later dispatches of its kernel, where the driver accepted it.
+    fn keep(&self, kernel: &Kernel, pipeline: Pipeline, accepted: Result<()>) -> Result<Pipeline> {
+        accepted.map_err(|error| match error {
+            Error::Gpu { reason } => Error::Gpu { reason: format!("kernel {kernel:?}: {reason}") },
+            other => other,
+        })?;
+        self.lock_pipelines().insert(kernel.clone(), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Compiles the kernel of a dispatch; the future tells whether the driver accepted it.
+    fn compile(&self, dispatch: &Dispatch) -> Result<(Pipeline, impl Future<Output = Result<()>> + use<>)> {
+        let kernel = &dispatch.kernel;
         let source = shader::assemble(kernel)?;
         let watch = self.watch();
         let descriptor =
@@ -268,13 +302,7 @@ impl GpuDevice {
             cache: None,
         });
         self.created[2].fetch_add(1, Ordering::Relaxed);
-        watch.close().await.map_err(|error| match error {
-            Error::Gpu { reason } => Error::Gpu { reason: format!("kernel {kernel:?}: {reason}") },
-            other => other,
-        })?;
-        let pipeline = Pipeline { pipeline, layout };
-        self.lock_pipelines().insert(kernel.clone(), pipeline.clone());
-        Ok(pipeline)
+        Ok((Pipeline { pipeline, layout }, watch.close()))
     }
 
     fn lock_trouble(&self) -> std::sync::MutexGuard<'_, Trouble> {

@@ -47,6 +47,8 @@ pub(super) async fn pipelines(
     dispatches: &[Dispatch],
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Vec<Pipeline>> {
+    #[cfg(not(target_arch = "wasm32"))]
+    gpu.compile_all(dispatches).await?;
     let mut pipelines = Vec::with_capacity(dispatches.len());
     for dispatch in dispatches {
         pipelines.push(gpu.pipeline(dispatch).await?);
