@@ -73,6 +73,7 @@ pub use error::{Error, ErrorKind, Result, WeightReport};
 pub use image::{Preprocess, RgbImage, Views};
 pub use labels::Labels;
 pub use models::{Model, ModelOptions};
+pub use program::Precision;
 pub use segment::{Segmentation, Segmenter, SegmenterOptions};
 pub use session::{Device, DeviceKind};
 pub use tensor::Tensor;

@@ -13,6 +13,7 @@ use crate::{
     graph::{Graph, Layout, arrange},
     image::{Preprocess, RgbImage},
     platform::Stopwatch,
+    program::Precision,
     tensor::Tensor,
 };
 
@@ -70,6 +71,31 @@ impl Device {
                 }
                 Err(error) => Ok((Self::Cpu, format!("the CPU, as no GPU could be opened ({error})"))),
             },
+        }
+    }
+
+    /// As [`Device::open`], with activations stored in this precision; the CPU has f32 only.
+    ///
+    /// # Errors
+    /// As [`Device::open`]; [`Error::InvalidArgument`] when the device cannot store them so.
+    pub async fn open_with(kind: DeviceKind, adapter: Option<&str>, precision: Precision) -> Result<(Self, String)> {
+        let (mut device, reason) = Self::open(kind, adapter).await?;
+        match &mut device {
+            Self::Cpu if precision == Precision::F16 => {
+                return Err(Error::InvalidArgument(format!("the precision f16 needs a GPU, but this would run on {reason}")));
+            }
+            Self::Cpu => {}
+            // Nobody else has a device that was just opened.
+            Self::Gpu(gpu) => Arc::get_mut(gpu).map_or(Ok(()), |gpu| gpu.set_precision(precision))?,
+        }
+        Ok((device, reason))
+    }
+
+    /// What activations are stored in: `f32` or `f16`.
+    pub fn dtype(&self) -> &'static str {
+        match self {
+            Self::Gpu(gpu) if gpu.caps().half => "f16",
+            _ => "f32",
         }
     }
 

@@ -29,6 +29,8 @@ use webmamba::{
 const LOGITS: f64 = 1e-4;
 /// The same for feature maps of whole models.
 const STAGES: f64 = 3e-4;
+/// The same for all of them where activations are stored in f16.
+const HALF: f64 = 1e-2;
 
 /// Small models of every form of every family, of which the official implementations' traces are there too.
 const MICRO: [&str; 26] = [
@@ -122,8 +124,29 @@ fn check_places(places: &[Place]) {
     assert_eq!(places.iter().filter(|place| place.name == "the CPU").count(), 1);
 }
 
-fn main() {
+/// The small models with activations stored in f16, which lavapipe can: with the kernels of both classes.
+fn trials_in_f16() -> Vec<Trial> {
     let mut trials = Vec::new();
+    for mut runtime in runtimes::classes().into_iter().filter(|runtime| runtime.name.starts_with("lavapipe")) {
+        runtime.caps.half = true;
+        for name in MICRO {
+            for case in Manifest::load(name).cases {
+                let runtime = runtime.clone();
+                let title = format!("{name} {} in f16 on {}", case.id, runtime.name);
+                trials.push(Trial::test(title.clone(), move || {
+                    let run = move |graph: &Graph, input: &Tensor| on_gpu(&runtime, graph, input);
+                    let error = check_case(name, &case, &run, [HALF; 2]);
+                    println!("{title}: logits off by {error:.1e} of their standard deviation");
+                    Ok(())
+                }));
+            }
+        }
+    }
+    trials
+}
+
+fn main() {
+    let mut trials = trials_in_f16();
     let places = places();
     check_places(&places);
     for Place { name: runtime, run, foreign } in places {
@@ -134,7 +157,7 @@ fn main() {
                 let run = run.clone();
                 let title = format!("{name} {} on {runtime}", case.id);
                 trials.push(Trial::test(title.clone(), move || {
-                    let error = check_case(name, &case, &*run);
+                    let error = check_case(name, &case, &*run, [LOGITS, STAGES]);
                     println!("{title}: logits off by {error:.1e} of their standard deviation");
                     Ok(())
                 }));
@@ -159,7 +182,7 @@ fn main() {
 }
 
 /// Compares all outputs that a case of a manifest expects: the error of its logits.
-fn check_case(name: &str, case: &Case, run: &Run) -> f64 {
+fn check_case(name: &str, case: &Case, run: &Run, [logits, stages]: [f64; 2]) -> f64 {
     let manifest = Manifest::load(name);
     let model = model(&manifest);
     let input = manifest.input(&case.id);
@@ -182,7 +205,7 @@ fn check_case(name: &str, case: &Case, run: &Run) -> f64 {
         // One image may stand without a batch.
         assert!(results[at].shape().dims().ends_with(want.shape().dims()), "{name} {expected}: {}", results[at].shape());
         let error = rel_err(&results[at].to_f32(), &want.to_f32());
-        let limit = if output.starts_with('s') { STAGES } else { LOGITS };
+        let limit = if output.starts_with('s') { stages } else { logits };
         assert!(error <= limit, "{name} {expected}: error {error:.2e} of the std");
         if output == "logits" {
             of_logits = error;

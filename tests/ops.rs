@@ -12,7 +12,7 @@ mod lengths;
 use std::sync::{Arc, OnceLock};
 
 use common::{
-    cases::{Case, cases},
+    cases::{Case, Tolerance, cases},
     devices,
     runtimes::{self, Runtime},
 };
@@ -41,6 +41,10 @@ fn main() {
         let name = &expected.case.name;
         for runtime in runtimes::candidates(&expected.case) {
             let expected = expected.clone();
+            if expected.case.has_half() && runtime.name.starts_with("lavapipe") {
+                let (expected, runtime) = (expected.clone(), runtime.clone());
+                trials.push(trial(format!("{name} in f16 on {}", runtime.name), move || check_half(runtime, &expected)));
+            }
             trials.push(trial(format!("{name} on {}", runtime.name), move || check(&runtime, &expected)));
         }
         for caps in processors() {
@@ -136,6 +140,19 @@ fn check(runtime: &Runtime, expected: &Expected) {
     let (got, clean) = run(runtime, &graph, &inputs);
     assert!(clean, "the padding is not zero");
     expected.hold(&got);
+}
+
+/// With operands and result stored in f16 where kernels have them so.
+fn check_half(mut runtime: Runtime, expected: &Expected) {
+    runtime.caps.half = true;
+    let (graph, inputs) = expected.case.enclosed();
+    let program = plan::lower_tuned(&graph, &runtime.caps, &runtime.tuning).unwrap();
+    assert!(program.dispatches().iter().any(|dispatch| dispatch.kernel.constant("HALF").is_some()), "nothing is in f16");
+    let (got, clean) = run(&runtime, &graph, &inputs);
+    assert!(clean, "the padding is not zero");
+    let want = oracle::run(&graph, &inputs.iter().collect::<Vec<_>>()).unwrap().remove(0);
+    let (error, limit) = (error(&got, &want), Tolerance::Half.limit());
+    assert!(error <= limit, "error {error:.1e}, f16 allows {limit:.0e}");
 }
 
 /// Twice, as the second run finds what the first one left.

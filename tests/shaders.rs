@@ -71,8 +71,9 @@ fn kernels() -> HashMap<Kernel, Dispatch> {
         for graph in [passes::optimise(&graph).unwrap(), graph] {
             let software = Caps::webgpu_default(AdapterClass::Software);
             let subgroups = [4, 8].map(|lanes| Caps { subgroup: Some(lanes), ..software });
-            for caps in [software, subgroups[0], subgroups[1], Caps::webgpu_default(AdapterClass::Hardware)] {
-                let caps = Caps { max_storage_binding: 1 << 30, ..caps };
+            let classes = [software, subgroups[0], subgroups[1], Caps::webgpu_default(AdapterClass::Hardware)];
+            for (caps, half) in classes.iter().flat_map(|caps| [(caps, false), (caps, true)]) {
+                let caps = Caps { max_storage_binding: 1 << 30, half, ..*caps };
                 let program = plan::lower::<Gpu>(&graph, &caps).unwrap();
                 kernels.extend(program.dispatches().iter().map(|d| (d.kernel.clone(), d.clone())));
             }
@@ -111,7 +112,7 @@ fn every_specialised_kernel_is_valid_everywhere() {
 fn parse(source: &str, what: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(source)));
     // WebGPU has `unpack2x16float` everywhere; only some OpenGL does not, for which it is a capability here.
-    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let info = validator.validate(&module).unwrap_or_else(|error| panic!("{what}\n{}", error.emit_to_string(source)));
     (module, info)
@@ -201,6 +202,7 @@ fn write_for_browsers(kernels: &HashMap<Kernel, Dispatch>) {
         serde_json::json!({
             "name": format!("{kernel:?}"),
             "subgroups": subgroups,
+            "f16": kernel.constant("HALF").is_some(),
             "source": format!("{directive}{}", shader::assemble(kernel).unwrap()),
         })
     });

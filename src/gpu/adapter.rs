@@ -54,6 +54,7 @@ impl AdapterSummary {
             max_workgroup_storage: limits.max_compute_workgroup_storage_size.min(self.max_workgroup_storage),
             max_invocations: limits.max_compute_invocations_per_workgroup.min(self.max_invocations),
             subgroup: self.subgroup.filter(|_| has_subgroups),
+            half: false,
         }
     }
 }

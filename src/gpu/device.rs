@@ -21,7 +21,7 @@ use wgpu::{
 use crate::{
     error::{Error, Result},
     gpu::{AdapterSummary, adapter, shader},
-    program::{Caps, Dispatch, Kernel, Tuning},
+    program::{Caps, Dispatch, Kernel, Precision, Tuning},
 };
 
 /// What the driver told after the fact.
@@ -92,6 +92,8 @@ pub struct GpuDevice {
 const MIN_STORAGE_BUFFERS: u32 = 8;
 
 impl GpuDevice {
+    const WANTED: Features = Features::TIMESTAMP_QUERY.union(Features::SUBGROUP).union(Features::SHADER_F16);
+
     /// Opens the best adapter whose name, kind, backend or driver contains `wanted`; without a wish the best hardware adapter.
     ///
     /// # Errors
@@ -102,7 +104,7 @@ impl GpuDevice {
         let (adapter, summary) = adapter::choose(&instance, wanted).await?;
         let descriptor = DeviceDescriptor {
             label: Some("webmamba"),
-            required_features: adapter.features() & (Features::TIMESTAMP_QUERY | Features::SUBGROUP),
+            required_features: adapter.features() & Self::WANTED,
             required_limits: adapter.limits(),
             experimental_features: ExperimentalFeatures::disabled(),
             memory_hints: MemoryHints::MemoryUsage,
@@ -187,6 +189,22 @@ impl GpuDevice {
     /// Takes other kernels than the default ones in sessions that are made from now on.
     pub fn set_tuning(&mut self, tuning: Tuning) {
         self.tuning = tuning;
+    }
+
+    /// Stores activations of sessions that are made from now on in this precision.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for [`Precision::F16`] when the device was opened without `shader-f16`.
+    pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
+        let half = precision == Precision::F16;
+        if half && !self.device.features().contains(Features::SHADER_F16) {
+            let name = &self.summary.name;
+            return Err(Error::InvalidArgument(format!(
+                "{name} has no `shader-f16`, which the precision f16 needs; take f32 or auto"
+            )));
+        }
+        self.caps.half = half;
+        Ok(())
     }
 
     /// True when dispatches can be timed.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     error::{Error, Result},
+    plan::half::HALF,
     platform,
     program::Kernel,
 };
@@ -68,12 +69,72 @@ pub fn assemble(kernel: &Kernel) -> Result<String> {
     if kernel.constant("SUBGROUP").is_some() {
         text.push_str(platform::ENABLE_SUBGROUPS);
     }
+    let half = if cfg!(target_arch = "wasm32") { 0 } else { kernel.constant(HALF).unwrap_or(0) };
+    if half != 0 {
+        text.push_str("enable f16;\n");
+    }
     for (name, value) in &kernel.constants {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "const {name}: u32 = {value}u;");
     }
     splice(kernel.shader, &mut text, &mut Vec::new())?;
+    for binding in (0..u32::BITS).filter(|i| half >> i & 1 == 1) {
+        text = halved(&text, binding)
+            .ok_or_else(|| Error::Gpu { reason: format!("`{}` has no binding {binding} of floats", kernel.shader) })?;
+    }
     Ok(text)
+}
+
+/// The text with a binding of `array<vec4f>` or `array<f32>` that holds f16: what is loaded from it is converted to f32, what is stored
+/// there from f32. An element is named in one line, and a store is a line of its own. `None` where there is no such binding.
+fn halved(text: &str, binding: u32) -> Option<String> {
+    let declared = format!("@binding({binding}) var<storage, ");
+    let declaration = text.lines().find(|line| line.contains(&declared))?;
+    let (name, wide) = declaration.split_once("> ")?.1.split_once(": array<")?;
+    let (wide, narrow) = match wide {
+        "vec4f>;" => ("vec4f", "vec4<f16>"),
+        "f32>;" => ("f32", "f16"),
+        _ => return None,
+    };
+    let element = format!("{name}[");
+    let mut halved = String::with_capacity(text.len() + 1024);
+    for line in text.lines() {
+        if line == declaration {
+            halved.push_str(&line.replace(&format!("array<{wide}>"), &format!("array<{narrow}>")));
+        } else if let Some((place, value)) = line.split_once(" = ").filter(|(place, _)| place.starts_with(&element)) {
+            let value = widened(value.strip_suffix(';')?, &element, wide)?;
+            halved.push_str(&format!("{place} = {narrow}({value});"));
+        } else {
+            halved.push_str(&widened(line, &element, wide)?);
+        }
+        halved.push('\n');
+    }
+    Some(halved)
+}
+
+/// A line in which every `name[..]` is converted to the type `wide`.
+fn widened(line: &str, element: &str, wide: &str) -> Option<String> {
+    let mut converted = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(element) {
+        let part_of_a_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+        let (before, found) = rest.split_at(at);
+        converted.push_str(before);
+        if converted.ends_with(part_of_a_name) {
+            converted.push_str(element);
+            rest = &found[element.len()..];
+            continue;
+        }
+        let mut open = 0;
+        let end = found.find(|c| {
+            open += i32::from(c == '[') - i32::from(c == ']');
+            c == ']' && open == 0
+        })?;
+        converted.push_str(&format!("{wide}({})", &found[..=end]));
+        rest = &found[end + 1..];
+    }
+    converted.push_str(rest);
+    Some(converted)
 }
 
 /// Appends a file, replacing each `#import name` by that file; a part is spliced in once, however often it is asked for.
@@ -125,6 +186,21 @@ mod tests {
         let (bytes, length) = bare::<64>(FILE);
         assert_eq!(str::from_utf8(&bytes[..length]), Ok("\nfn f() {\na = b / c; \n\n}\n"));
         assert!(SHADERS.iter().all(|(_, text)| !text.contains("//") && !text.contains("\n ")));
+    }
+
+    #[test]
+    fn bindings_in_f16_convert_what_is_loaded_and_stored() -> Result<()> {
+        let text = assemble(&Kernel::new("pointwise").with("MODE", 2).with("ACT", 0).with(HALF, 0b110))?;
+        assert!(text.starts_with("enable f16;\n"));
+        assert!(text.contains("@binding(0) var<storage, read> a: array<vec4f>;"));
+        assert!(text.contains("@binding(1) var<storage, read> b: array<vec4<f16>>;"));
+        assert!(text.contains("y[i] = vec4<f16>(a[i] * vec4f(b[i % params.period4]));"), "{text}");
+        assert_eq!(
+            widened("my[0] + p.y[1] + y[x[2]] + y[3]", "y[", "f32").as_deref(),
+            Some("my[0] + p.y[1] + f32(y[x[2]]) + f32(y[3])")
+        );
+        assert!(assemble(&Kernel::new("pointwise").with(HALF, 0b1000)).is_err());
+        Ok(())
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     graph::{Graph, Kind},
     ops::{Lower, Op},
+    plan::half,
     program::{BufId, Caps, Gpu, Label, Lowering, Operand, Program, ProgramValue, Target, Tuning, View, WeightId},
     tensor::TensorDesc,
 };
@@ -22,12 +23,17 @@ where
     lower_for(graph, caps, &Tuning::default())
 }
 
-/// As [`lower`] for a GPU, with other kernels where `tuning` names them.
+/// As [`lower`] for a GPU, with other kernels where `tuning` names them, and activations in f16 where [`Caps::half`] says so.
 ///
 /// # Errors
 /// As [`lower`]; [`Error::Shape`] when a kernel that `tuning` names does not exist or cannot run on the adapter.
 pub fn lower_tuned(graph: &Graph, caps: &Caps, tuning: &Tuning) -> Result<Program<Gpu>> {
-    lower_for(graph, caps, tuning)
+    let mut program = lower_for(graph, caps, tuning)?;
+    // Browsers have no way to ask for it yet, and need not download it.
+    if cfg!(not(target_arch = "wasm32")) && caps.half {
+        half::halve(&mut program);
+    }
+    Ok(program)
 }
 
 fn lower_for<T: Target>(graph: &Graph, caps: &T::Caps, tuning: &Tuning) -> Result<Program<T>>

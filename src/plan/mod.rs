@@ -4,6 +4,7 @@
 mod arena;
 mod cost;
 mod frame;
+pub(crate) mod half;
 mod lower;
 mod slots;
 

@@ -12,7 +12,7 @@ mod lowering;
 mod params;
 mod target;
 
-pub use caps::{AdapterClass, Caps};
+pub use caps::{AdapterClass, Caps, Precision};
 pub use choice::{Candidate, Choice, Tuning};
 pub use epilogue::{Act, Epilogue};
 pub use lowering::{Lowering, Operand, View};

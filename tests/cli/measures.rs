@@ -92,6 +92,18 @@ fn scans_are_timed_over_lengths_states_and_ways() {
 }
 
 #[test]
+fn activations_in_f16_take_less_memory_and_want_a_gpu_that_has_it() {
+    let bench = |more: &[&str]| webmamba(&[&["bench", "mamba_vision_nano", "--iters", "1", "--json"], more].concat());
+    let [whole, auto, half] = ["f32", "auto", "f16"]
+        .map(|precision| bench(&["--adapter", "llvmpipe", "--precision", precision]).expect(0).json().remove(0));
+    assert_eq!((&whole["dtype"], &auto["dtype"], &half["dtype"]), (&json!("f32"), &json!("f32"), &json!("f16")));
+    assert!(half["activation_bytes"].as_u64() < whole["activation_bytes"].as_u64(), "{half} {whole}");
+    bench(&["--device", "cpu", "--precision", "f16"]).expect(2).says(&["f16 needs a GPU"]);
+    bench(&["--adapter", "SwiftShader", "--precision", "f16"]).expect(2).says(&["SwiftShader", "shader-f16", "f32"]);
+    bench(&["--precision", "f8"]).expect(2).says(&["f8"]);
+}
+
+#[test]
 fn scans_are_timed_without_a_model() {
     let text = webmamba(&["bench", "--ops", "scan", "--device", "cpu"]).expect(0).stdout;
     assert_eq!(text.lines().count(), 2 + 16, "{text}");

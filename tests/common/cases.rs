@@ -23,6 +23,8 @@ pub enum Tolerance {
     Close,
     /// Sums of many terms and chains of exponentials.
     Accumulated,
+    /// Operands that f16 holds as they are, and a result rounded to it.
+    Half,
 }
 
 impl Tolerance {
@@ -31,6 +33,7 @@ impl Tolerance {
             Self::Exact => 0.0,
             Self::Close => 2e-6,
             Self::Accumulated => 2e-5,
+            Self::Half => 5e-3,
         }
     }
 }
@@ -62,8 +65,29 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether kernels take the operator's operands, or give its result, in f16.
+    pub fn has_half(&self) -> bool {
+        #[rustfmt::skip]
+        let has = matches!(
+            self.op,
+            Op::Linear(_) | Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::LayerNorm(_) | Op::RmsNorm(_) | Op::Activation(_)
+                | Op::Mul(_) | Op::Scale(_) | Op::WindowPartition(_) | Op::WindowReverse(_) | Op::Attention(_)
+                | Op::AdaptiveAvgPool(_) | Op::GlobalAvgPool(_) | Op::SelectiveScan(_) | Op::LinearAttention(_)
+        );
+        has
+    }
+
     /// The operator alone in a graph, and the values of its inputs.
     pub fn graph(&self) -> (Graph, Vec<Tensor>) {
+        self.graph_between(false)
+    }
+
+    /// The same between identities, so that neither its operands nor its result are inputs or results of the graph.
+    pub fn enclosed(&self) -> (Graph, Vec<Tensor>) {
+        self.graph_between(true)
+    }
+
+    fn graph_between(&self, identities: bool) -> (Graph, Vec<Tensor>) {
         let (mut graph, mut inputs, mut values) = (Graph::new(), Vec::new(), Vec::new());
         for (i, operand) in self.operands.iter().enumerate() {
             let name = format!("{}.{i}", self.name);
@@ -73,16 +97,23 @@ impl Case {
                 Op::Rope(_) if i >= 1 => self.rope_table(i - 1),
                 _ => Tensor::from_f32(shape.clone(), fill_uniform(&name, &shape, operand.range[0], operand.range[1])).unwrap(),
             };
+            // What the identities store in f16 is the very same value.
+            let rounded = identities && !operand.constant;
+            let tensor = if rounded { float32(&stored(&tensor, DType::F16)) } else { tensor };
             let tensor = if i == 1 { stored(&tensor, self.stored) } else { tensor };
             let value = if operand.constant {
                 graph.constant(name, tensor)
             } else {
                 inputs.push(tensor);
-                graph.input(name, shape)
+                let input = graph.input(name.clone(), shape);
+                if identities { graph.op(name + ".same", Activation(Act::Identity), vec![input]).unwrap() } else { input }
             };
             values.push(operand.channels.clone().map_or(Input::from(value), |run| value.channels(run)));
         }
-        let y = graph.op(self.name.clone(), self.op.clone(), values).unwrap();
+        let mut y = graph.op(self.name.clone(), self.op.clone(), values).unwrap();
+        if identities {
+            y = graph.op(format!("{}.same", self.name), Activation(Act::Identity), vec![y]).unwrap();
+        }
         graph.output("y", y, Layout::Plain);
         (graph, inputs)
     }
@@ -114,6 +145,11 @@ fn ranged(operand: Operand, lo: f64, hi: f64) -> Operand {
 
 fn case(name: String, op: impl Into<Op>, operands: Vec<Operand>, tolerance: Tolerance) -> Case {
     Case { name, op: op.into(), operands, tolerance, stored: DType::F32 }
+}
+
+/// The same values in f32.
+fn float32(tensor: &Tensor) -> Tensor {
+    Tensor::from_f32(tensor.shape().clone(), tensor.to_f32().into_owned()).unwrap()
 }
 
 /// The same values in another type, as near as it comes to them.

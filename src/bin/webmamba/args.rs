@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use webmamba::{
-    Device, DeviceKind, Error, Labels, Model, ModelOptions, Result, Weights,
+    Device, DeviceKind, Error, Labels, Model, ModelOptions, Precision, Result, Weights,
     low_level::{
         hub::HubModel,
         models::{embedded_names, preset},
@@ -25,6 +25,16 @@ pub(crate) struct DeviceArgs {
     /// Take the GPU adapter whose line in `webmamba devices` contains this; the only way to a software adapter
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
+    /// What a GPU stores activations in; arithmetic stays in f32, and `auto` takes f16 where it is known to pay: nowhere so far
+    #[arg(long, value_enum, default_value = "f32", value_name = "PRECISION")]
+    precision: Stored,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Stored {
+    F32,
+    F16,
+    Auto,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -42,7 +52,12 @@ impl DeviceArgs {
             Kind::Gpu => DeviceKind::Gpu,
             Kind::Cpu => DeviceKind::Cpu,
         };
-        Device::open(kind, self.adapter.as_deref()).await
+        let precision = match self.precision {
+            Stored::F32 => Precision::F32,
+            Stored::F16 => Precision::F16,
+            Stored::Auto => Precision::Auto,
+        };
+        Device::open_with(kind, self.adapter.as_deref(), precision).await
     }
 }
 

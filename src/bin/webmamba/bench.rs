@@ -219,8 +219,8 @@ impl Report {
                 "batch": self.batch,
                 "size": model.preprocess.size,
                 "frames": model.architecture.frames(),
-                // What weights and activations are on the device, whatever the file holds.
-                "dtype": "f32",
+                // What activations are on the device, whatever the file holds.
+                "dtype": self.device.dtype(),
                 "load_ms": ms(self.load),
                 "first_ms": ms(self.first),
                 "median_ms": ms(median),
@@ -254,7 +254,12 @@ impl Report {
         let rate = if frames == 1 { "images a second" } else { "clips a second" };
         let (weights, activations) = (HumanBytes(stats.weights_bytes), HumanBytes(stats.activation_bytes));
         let runs = if self.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", self.runs.len()) };
-        print(&format!("{}, {images} of {h} x {w}, f32, on the {}", model.name, self.device.name().to_uppercase()))?;
+        print(&format!(
+            "{}, {images} of {h} x {w}, {}, on the {}",
+            model.name,
+            self.device.dtype(),
+            self.device.name().to_uppercase()
+        ))?;
         print(&pairs(&[
             ("load", format!("{:9.1} ms", ms(self.load))),
             ("first run", format!("{:9.1} ms", ms(self.first))),
