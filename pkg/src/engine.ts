@@ -309,7 +309,7 @@ export class LocalEngine implements Engine {
 
   explain(picture: Picture, kind: MapKind, layer: string): Promise<RawHeat> {
     return this.#withImage(picture, async (...seen) => {
-      const get = await this.#tensors(seen, false, layer);
+      const get = byName(await this.#tensors(seen, false, layer));
       const { shape: [, height = 0, width = 0], data: values } = get(kind);
       return onPicture({ width, height, values, region: [...get('region').data] as RawHeat['region'] }, picture, seen[1]);
     });
@@ -317,18 +317,19 @@ export class LocalEngine implements Engine {
 
   features(picture: Picture): Promise<Features> {
     return this.#withImage(picture, async (...seen) => {
-      const get = await this.#tensors(seen, false);
-      return { pooled: get('pooled'), stages: [0, 1, 2, 3].map((i) => get(`stage${i}`)), logits: get('logits') };
+      const list = await this.#tensors(seen, false);
+      const get = byName(list);
+      return { pooled: get('pooled'), stages: list.filter(([name]) => name.startsWith('stage')).map(hostTensor), logits: get('logits') };
     });
   }
 
   embed(picture: Picture): Promise<Float32Array> {
-    return this.#withImage(picture, async (...seen) => (await this.#tensors(seen, true))('pooled').data);
+    return this.#withImage(picture, async (...seen) => byName(await this.#tensors(seen, true))('pooled').data);
   }
 
-  /** What the model sees, by name: all of it, `pooled` alone, or what the scans of a layer do. */
-  async #tensors([image, width, height]: Seen, pooled: boolean, layer?: string): Promise<(name: string) => HostTensor> {
-    return byName(await this.#model.features(image, width, height, pooled, layer));
+  /** What the model sees: all of it, `pooled` alone, or what the scans of a layer do. */
+  async #tensors([image, width, height]: Seen, pooled: boolean, layer?: string): Promise<RawTensor[]> {
+    return (await this.#model.features(image, width, height, pooled, layer)) as RawTensor[];
   }
 
   /** Runs `use` on what the device takes of a picture. */

@@ -348,7 +348,7 @@ export interface HostTensor {
 export interface Features {
   /** Input of the head. `(1, C)`. */
   pooled: HostTensor;
-  /** Outputs of the four stages: `(1, C, H, W)` (MambaVision, VMamba), `(1, H, W, C)` (MambaOut, VMamba's first generation) or tokens `(1, L, C)` (MILA, Vim, VideoMamba). */
+  /** Outputs of the stages, of which nearly all networks have four: `(1, C, H, W)` (MambaVision, VMamba), `(1, H, W, C)` (MambaOut, VMamba's first generation) or tokens `(1, L, C)` (MILA, Vim, VideoMamba). */
   stages: HostTensor[];
   /** `(1, classes)`. */
   logits: HostTensor;

@@ -130,3 +130,23 @@ test('a fetch of one\'s own brings the files of the model; it cannot go to a wor
   assert.equal(got.worker.type, 'InvalidOptionError');
   assert.match(got.worker.message, /headers/);
 });
+
+test('a file that changed is fetched again, and those that differ in their parameters stay', async (t) => {
+  const { server, page } = await setUp(t);
+  const load = (version) => page.evaluate(async (version) => {
+    const weights = `/models/micro/model.safetensors?version=${version}`;
+    const clf = await webmamba.ImageClassifier.load({ weights, config: '/models/micro/config.json' }, { device: 'cpu' });
+    await clf.dispose();
+    return (await webmamba.cache.list()).map(({ url, bytes, total }) => [new URL(url).search, bytes === total]).filter(([search]) => search);
+  }, version);
+  await load(1);
+  const both = [['?version=1', true], ['?version=2', true]];
+  assert.deepEqual((await load(2)).sort(), both);
+  const changed = Uint8Array.from(MICRO.weights);
+  changed[changed.length - 1] ^= 1;
+  server.file('/models/micro/model.safetensors', changed);
+  server.forget();
+  assert.deepEqual((await load(1)).sort(), both);
+  const sent = server.seen('/models/micro/model.safetensors').reduce((sum, request) => sum + request.sent, 0);
+  assert.equal(sent, changed.length);
+});

@@ -95,6 +95,8 @@ for (const name of MICRO) {
       t.diagnostic(`${image}: GPU to CPU ${between.toExponential(1)}, CPU to native ${toNative.toExponential(1)} of std`);
       assert.ok(between <= LIMIT, `${image}: GPU and CPU are ${between} of std apart`);
       assert.ok(relativeError(gpu.pooled.data, cpu.pooled.data) <= LIMIT, image);
+      // As many stages as there are, none of them empty.
+      assert.ok(gpu.stages.length > 1 && gpu.stages.every((shape) => shape.length >= 3 && !shape.includes(0)), JSON.stringify(gpu.stages));
       assert.ok(toNative <= LIMIT_OF_SCORES, `${image}: CPU and native are ${toNative} of std apart`);
     }
   });

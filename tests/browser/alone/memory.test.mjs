@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import { test } from 'node:test';
-import { launch, openPage, serve } from './support/browser.mjs';
-import { checkpoint, checkpointFolder } from './support/checkpoint.mjs';
+import { launch, openPage, serve } from '../support/browser.mjs';
+import { checkpoint, checkpointFolder } from '../support/checkpoint.mjs';
 
 const MB = 1e6;
 const MICRO = checkpoint('mambavision_micro');

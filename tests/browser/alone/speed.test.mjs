@@ -1,8 +1,8 @@
 /** What is compiled and warmed up inside of `load` costs the first picture nothing; the kernels of the CPU are built for speed. Prints times. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { launch, openPage, PLAIN_CPU, prepareDevice, serve } from './support/browser.mjs';
-import { checkpointFolder } from './support/checkpoint.mjs';
+import { launch, openPage, PLAIN_CPU, prepareDevice, serve } from '../support/browser.mjs';
+import { checkpointFolder } from '../support/checkpoint.mjs';
 
 // What any machine stays below, in milliseconds, and what a build without vectors or without inlining does not.
 const ON_CPU = { mamba_vision_nano: 120, mila_nano: 140, mambavision_t: 2500, mila_t: 2500 };
