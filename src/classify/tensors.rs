@@ -34,7 +34,7 @@ impl Classifier {
     /// `explain`, each `[1, rows, columns]`, and `region`, left, top, width and height of what they cover.
     ///
     /// # Errors
-    /// As [`Classifier::features`]; [`Error::InvalidArgument`] for a layer without scans.
+    /// As [`Classifier::features`]; [`crate::Error::InvalidArgument`] for a layer without scans.
     pub async fn tensors(&mut self, frame: &Frame<'_>, layer: Option<&str>) -> Result<Vec<(String, Tensor)>> {
         self.takes_images()?;
         self.prepare_tensors(layer).await?;
@@ -54,7 +54,7 @@ impl Classifier {
     /// as of an image, each `[frames, rows, columns]`, and `frames`, which those are.
     ///
     /// # Errors
-    /// As [`Classifier::tensors`]; [`Error::InvalidArgument`] for a model of images.
+    /// As [`Classifier::tensors`]; [`crate::Error::InvalidArgument`] for a model of images.
     pub async fn clip_tensors<'a>(
         &mut self,
         available: usize,
