@@ -145,3 +145,21 @@ test('both containers in Node', async (t) => {
   assert.equal(lines.length, 3);
   assert.deepEqual(new Set(lines).size, 1);
 });
+
+for (const worker of [false, true]) {
+  test(`the one file for CDNs reads them too${worker ? ', in a worker' : ''}`, async (t) => {
+    const { server, page } = await setUp(t);
+    const got = await page.evaluate(async (worker) => {
+      const { ImageClassifier } = await import('/package/webmamba.min.js');
+      const all = [];
+      for (const file of ['model.safetensors', 'zip.pth']) {
+        const clf = await ImageClassifier.load({ weights: `/m/${file}`, config: '/m/config.json' }, { device: 'cpu', worker });
+        all.push((await clf.classify(await picture('coffee.png'))).predictions);
+        await clf.dispose();
+      }
+      return all;
+    }, worker);
+    assert.deepEqual(got[1], got[0]);
+    assert.equal(server.seen(MODULE).length, 1);
+  });
+}

@@ -38,8 +38,9 @@ async function serveDemo(t, folder) {
  */
 export async function openDemo(t, { query = '', flags = [CAMERA, ALLOWED], webgpu, drawer = false, allowErrors = false, folder, ...context } = {}) {
   recording ??= film(['coffee.png', 'astronaut.png'], 3);
-  const server = await serveDemo(t, folder);
+  // What comes first ends first: a page that still loads something shall not see its server go.
   const browser = await launch(t, { webgpu, flags: [...flags, `--use-file-for-fake-video-capture=${await recording}`] });
+  const server = await serveDemo(t, folder);
   const page = await (await browser.newContext({ viewport: { width: 1280, height: 860 }, serviceWorkers: 'block', ...context })).newPage();
   const problems = watchProblems(page);
   t.after(() => assert.deepEqual(allowErrors ? problems.filter((problem) => problem.startsWith('uncaught')) : problems, []));
