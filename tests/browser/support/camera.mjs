@@ -1,5 +1,5 @@
 /** Fake cameras: films that Chromium plays instead of a camera. */
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { EXECUTABLE } from './browser.mjs';
@@ -38,7 +38,10 @@ export async function film(names, seconds = 2) {
       return frames;
     }, [names, WIDTH, HEIGHT]);
     const path = join(outFolder('films'), `${names.join('-').replace(/\.\w+/g, '')}.mjpeg`);
-    writeFileSync(path, Buffer.concat(frames.flatMap((frame) => Array(seconds * FPS).fill(Buffer.from(frame)))));
+    // Another test's camera may be showing the one before: it keeps that.
+    const fresh = `${path}.${process.pid}`;
+    writeFileSync(fresh, Buffer.concat(frames.flatMap((frame) => Array(seconds * FPS).fill(Buffer.from(frame)))));
+    renameSync(fresh, path);
     return path;
   } finally {
     await browser.close();
