@@ -72,8 +72,8 @@ impl Finish {
     pub(crate) const NOTHING: Self =
         Self { act: Act::Identity, scale: std::ptr::null(), residual: std::ptr::null(), gate: std::ptr::null() };
 
-    fn is_activation(&self) -> bool {
-        self.scale.is_null() && self.residual.is_null() && self.gate.is_null()
+    fn is_nothing(&self) -> bool {
+        self.act == Act::Identity && self.scale.is_null() && self.residual.is_null() && self.gate.is_null()
     }
 }
 
@@ -104,14 +104,15 @@ pub(crate) unsafe fn compute_by_rows(isa: Isa, tile: &Tile<'_>) {
 
 /// The epilogue, where there is one.
 unsafe fn finished(isa: Isa, tile: &Tile<'_>) {
-    let Finish { act, .. } = tile.finish;
+    let mut left = tile.finish;
     // SAFETY: the caller's rows belong to the tile, and nobody else touches them.
     unsafe {
         // A browser downloads every loop: there the activations are those of other kernels, in a pass of their own.
-        if cfg!(target_arch = "wasm32") && act != Act::Identity {
-            crate::math::activate_rows(isa, act, tile.out, [tile.rows, tile.columns], tile.stride);
+        if cfg!(target_arch = "wasm32") {
+            crate::math::activate_rows(isa, left.act, tile.out, [tile.rows, tile.columns], tile.stride);
+            left.act = Act::Identity;
         }
-        if !tile.finish.is_activation() || (act != Act::Identity && !cfg!(target_arch = "wasm32")) {
+        if !left.is_nothing() {
             finish(isa, tile);
         }
     }

@@ -36,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   webmamba bench --synthetic --arch mamba_vision_t
   webmamba bench MambaVision-T-1K/ --batch 8 --profile
   webmamba bench --synthetic --arch mila_t --size 256x192 --device cpu --json
-  webmamba bench --synthetic --arch vmamba_t --roofline
+  webmamba bench --synthetic --arch vmamba_t_s1l8 --roofline
   webmamba bench --ops scan --device cpu";
 
 /// Measure how fast a model is, without decoding and preprocessing
